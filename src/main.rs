@@ -1,0 +1,2 @@
+//! The `gregor` program.
+fn main() {}

@@ -1,0 +1,104 @@
+//! The words everybody uses: brokers, partitions, addresses.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The number of a broker, unique in its cluster; also the name of its registration in ZooKeeper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BrokerId(pub i32);
+
+impl fmt::Display for BrokerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One partition of one topic. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// Name of the topic.
+    pub topic: Arc<str>,
+    /// Number of the partition, from 0.
+    pub partition: i32,
+}
+
+impl TopicPartition {
+    /// Names a partition.
+    pub fn new(topic: impl Into<Arc<str>>, partition: i32) -> Self {
+        Self {
+            topic: topic.into(),
+            partition,
+        }
+    }
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.partition)
+    }
+}
+
+/// Where a broker is reached, as clients and other brokers are told.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// The broker.
+    pub id: BrokerId,
+    /// Host name or address.
+    pub host: String,
+    /// TCP port. Wider than a port, because nothing in 0.8 keeps other numbers out.
+    pub port: i32,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// The topic in which groups keep their offsets; clients may read it but not write it.
+pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
+/// Longest name of a topic, in characters.
+const TOPIC_NAME_MAX: usize = 255;
+
+/// Whether a topic may have this name: 1 to 255 of `[a-zA-Z0-9._-]`, but not `.` or `..`.
+pub fn is_legal_topic_name(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=TOPIC_NAME_MAX).contains(&name.len()) && name != "." && name != ".." && name.chars().all(legal)
+}
+
+/// Java's `String.hashCode`: over UTF-16 code units, wrapping at 32 bits.
+pub fn java_hash(text: &str) -> i32 {
+    text.encode_utf16().fold(0, |hash: i32, unit| {
+        hash.wrapping_mul(31).wrapping_add(i32::from(unit))
+    })
+}
+
+/// The absolute value as Kafka takes it: that of the smallest integer is 0.
+pub fn java_abs(number: i32) -> i32 {
+    number.checked_abs().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_hash_as_in_java() {
+        assert_eq!(java_hash("g1"), 3242);
+        assert_eq!(java_hash("my-group"), -1_906_497_762);
+        assert_eq!(java_hash("polygenelubricants"), i32::MIN);
+        assert_eq!(java_abs(java_hash("polygenelubricants")), 0);
+        assert_eq!(java_abs(java_hash("my-group")) % 50, 12);
+    }
+
+    #[test]
+    fn topic_names_are_checked_as_in_0_8() {
+        for good in ["a", "A.b_c-9", &"x".repeat(255)] {
+            assert!(is_legal_topic_name(good), "{good}");
+        }
+        for bad in ["", ".", "..", "a b", "ä", "a/b", &"x".repeat(256)] {
+            assert!(!is_legal_topic_name(bad), "{bad}");
+        }
+    }
+}
