@@ -1,0 +1,99 @@
+//! Settings of single topics: from ZooKeeper to the logs.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::log::LogConfig;
+use crate::replication::Partitions;
+use crate::shutdown::Shutdown;
+use crate::zookeeper;
+use crate::zookeeper::Sessions;
+use crate::zookeeper::Store;
+
+/// The broker's settings, and how a topic's own are laid over them.
+#[derive(Debug, Clone)]
+pub struct TopicConfigs {
+    defaults: LogConfig,
+    sessions: Sessions,
+}
+
+impl TopicConfigs {
+    /// Settings that hold where a topic says nothing.
+    pub fn new(defaults: LogConfig, sessions: Sessions) -> Self {
+        Self { defaults, sessions }
+    }
+
+    /// The settings of these topics. A topic whose node can't be read gets the broker's settings: refusing it would
+    /// leave its partitions without a leader.
+    pub async fn of(&self, topics: BTreeSet<&str>) -> HashMap<String, LogConfig> {
+        let mut configs = HashMap::new();
+        for topic in topics {
+            let overrides = match self.sessions.current() {
+                Ok(store) => store.topic_config(topic).await,
+                Err(error) => Err(error),
+            };
+            let config = overrides.map(|overrides| self.overlaid(topic, &overrides)).unwrap_or_else(|error| {
+                tracing::error!("{topic}: its settings are not readable ({error}); the broker's are used");
+                self.defaults.clone()
+            });
+            configs.insert(topic.to_owned(), config);
+        }
+        configs
+    }
+
+    /// The broker's settings with a topic's own laid over them.
+    fn overlaid(&self, topic: &str, overrides: &BTreeMap<String, String>) -> LogConfig {
+        let (config, bad) = self.defaults.with_overrides(overrides);
+        for problem in bad {
+            tracing::error!("{topic}: {problem}; the broker's setting is used");
+        }
+        config
+    }
+
+    /// Applies changes for as long as the broker runs.
+    pub async fn follow_changes(self, partitions: Arc<Partitions>, mut shutdown: Shutdown) {
+        tokio::select! {
+            () = shutdown.requested() => {}
+            () = self.follow_in_every_session(&partitions) => {}
+        }
+    }
+
+    async fn follow_in_every_session(&self, partitions: &Partitions) {
+        let mut store = self.sessions.next_session(None).await;
+        loop {
+            if let Err(error) = self.follow(&store, partitions).await {
+                tracing::warn!("changes of topic settings: {error}");
+            }
+            store.ended().await;
+            store = self.sessions.next_session(Some(&store)).await;
+        }
+    }
+
+    /// Handles each notification once. All present ones count as new at the start of a session: what was missed in
+    /// between is among them, and applying one twice does no harm.
+    async fn follow(&self, store: &Store, partitions: &Partitions) -> Result<(), zookeeper::Error> {
+        let mut changes = store.watch_config_changes();
+        let mut newest = None;
+        loop {
+            let pending = changes.next().await?;
+            let new: Vec<_> = pending.iter().filter(|change| Some(change.number) > newest).collect();
+            newest = pending.iter().map(|change| change.number).max().max(newest);
+            let topics: BTreeSet<&str> = new.iter().map(|change| change.topic.as_str()).collect();
+            for topic in topics {
+                let overrides = match store.topic_config(topic).await {
+                    Ok(overrides) => overrides,
+                    Err(error @ zookeeper::Error::Corrupt { .. }) => {
+                        tracing::error!("{topic}: {error}; its settings stay as they were");
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
+                partitions.configure(topic, &self.overlaid(topic, &overrides));
+                tracing::info!("{topic}: settings are now {overrides:?} over the broker's");
+            }
+            store.purge_config_changes().await?;
+        }
+    }
+}
