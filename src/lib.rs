@@ -4,3 +4,4 @@ pub mod message;
 pub mod metrics;
 pub mod shutdown;
 pub mod types;
+pub mod zookeeper;
