@@ -1,0 +1,48 @@
+//! What is wrong with a configuration: everything at once, each with its place and a hint.
+
+use std::fmt;
+
+use super::sources::Origin;
+
+/// One thing that stops the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong, beginning with the key where there is one.
+    pub what: String,
+    /// The value as it was given.
+    pub value: String,
+    /// Where the value comes from.
+    pub origin: Origin,
+    /// One thing to do about it.
+    pub hint: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = if self.value.is_empty() {
+            "\"\""
+        } else {
+            &self.value
+        };
+        writeln!(f, "error: {}: {} ({})", self.what, value, self.origin)?;
+        write!(f, "hint: {}", self.hint)
+    }
+}
+
+/// Everything that is wrong; never empty. Displayed as two lines per problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}

@@ -1,0 +1,4 @@
+//! The broker: putting the modules below together.
+
+pub mod config;
+pub mod limits;
