@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::types::BrokerId;
+
 /// The replicas asked for cannot be placed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -43,11 +45,11 @@ impl Start {
 /// The first replica walks over the brokers; the others follow at a distance that grows by one each time all brokers
 /// have been visited, so that the partitions of a dead broker spread over all others.
 pub fn spread(
-    brokers: &[i32],
+    brokers: &[BrokerId],
     partitions: usize,
     replicas: usize,
     start: Start,
-) -> Result<BTreeMap<i32, Vec<i32>>, Error> {
+) -> Result<BTreeMap<i32, Vec<BrokerId>>, Error> {
     let count = brokers.len();
     if partitions == 0 {
         return Err(Error::NoPartitions);
@@ -76,24 +78,29 @@ pub fn spread(
 mod tests {
     use super::*;
 
+    fn ids(ids: &[i32]) -> Vec<BrokerId> {
+        ids.iter().copied().map(BrokerId).collect()
+    }
+
     #[test]
     fn replicas_walk_over_the_brokers() {
         let start = Start { broker: 0, shift: 0 };
-        let assignment = spread(&[0, 1, 2, 3, 4], 10, 3, start).unwrap();
+        let assignment = spread(&ids(&[0, 1, 2, 3, 4]), 10, 3, start).unwrap();
         let expected = [
             [0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 0], [4, 0, 1],
             [0, 2, 3], [1, 3, 4], [2, 4, 0], [3, 0, 1], [4, 1, 2],
         ];
-        assert_eq!(assignment.into_values().collect::<Vec<_>>(), expected);
+        assert_eq!(assignment.into_values().collect::<Vec<_>>(), expected.map(|replicas| ids(&replicas)));
     }
 
     #[test]
     fn what_cannot_be_placed_is_refused() {
         let start = Start::random(1);
-        assert_eq!(spread(&[1], 1, 2, start), Err(Error::TooFewBrokers { wanted: 2, available: 1 }));
+        assert_eq!(spread(&ids(&[1]), 1, 2, start), Err(Error::TooFewBrokers { wanted: 2, available: 1 }));
         assert_eq!(spread(&[], 1, 1, start), Err(Error::TooFewBrokers { wanted: 1, available: 0 }));
-        assert_eq!(spread(&[1], 0, 1, start), Err(Error::NoPartitions));
-        assert_eq!(spread(&[1], 1, 0, start), Err(Error::NoReplicas));
-        assert_eq!(spread(&[7], 2, 1, start).unwrap().into_values().collect::<Vec<_>>(), [[7], [7]]);
+        assert_eq!(spread(&ids(&[1]), 0, 1, start), Err(Error::NoPartitions));
+        assert_eq!(spread(&ids(&[1]), 1, 0, start), Err(Error::NoReplicas));
+        let one = spread(&ids(&[7]), 2, 1, start).unwrap();
+        assert_eq!(one.into_values().collect::<Vec<_>>(), [ids(&[7]), ids(&[7])]);
     }
 }

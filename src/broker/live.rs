@@ -34,13 +34,14 @@ pub async fn keep_live(sessions: Sessions, me: BrokerId, partitions: Arc<Partiti
 }
 
 async fn in_every_session(sessions: &Sessions, me: BrokerId, partitions: &Partitions) {
-    let mut store = sessions.next_session(None).await;
-    loop {
+    let mut previous = None;
+    // The error means that the sessions are closed for good.
+    while let Ok(store) = sessions.next_after(previous).await {
+        previous = Some(store.session_id());
         tokio::select! {
             () = store.ended() => {}
             () = in_session(&store, me, partitions) => {}
         }
-        store = sessions.next_session(Some(&store)).await;
     }
 }
 
@@ -86,8 +87,8 @@ fn roles(partitions: &Partitions) -> BTreeMap<Arc<str>, Topic> {
     let mut topics: BTreeMap<Arc<str>, Topic> = BTreeMap::new();
     for (partition, role, leader_epoch) in partitions.roles() {
         let role = match role {
-            RoleName::Leader => zookeeper::LiveRole::Leader,
-            RoleName::Follower => zookeeper::LiveRole::Follower,
+            RoleName::Leader => zookeeper::Role::Leader,
+            RoleName::Follower => zookeeper::Role::Follower,
         };
         topics.entry(partition.topic).or_default().insert(partition.partition, LivePartition { role, leader_epoch });
     }

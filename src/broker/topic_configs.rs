@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::log::LogConfig;
 use crate::replication::Partitions;
@@ -61,13 +62,14 @@ impl TopicConfigs {
     }
 
     async fn follow_in_every_session(&self, partitions: &Partitions) {
-        let mut store = self.sessions.next_session(None).await;
-        loop {
+        let mut previous = None;
+        // The error means that the sessions are closed for good.
+        while let Ok(store) = self.sessions.next_after(previous).await {
+            previous = Some(store.session_id());
             if let Err(error) = self.follow(&store, partitions).await {
                 tracing::warn!("changes of topic settings: {error}");
             }
             store.ended().await;
-            store = self.sessions.next_session(Some(&store)).await;
         }
     }
 
@@ -75,12 +77,9 @@ impl TopicConfigs {
     /// between is among them, and applying one twice does no harm.
     async fn follow(&self, store: &Store, partitions: &Partitions) -> Result<(), zookeeper::Error> {
         let mut changes = store.watch_config_changes();
-        let mut newest = None;
         loop {
             let pending = changes.next().await?;
-            let new: Vec<_> = pending.iter().filter(|change| Some(change.number) > newest).collect();
-            newest = pending.iter().map(|change| change.number).max().max(newest);
-            let topics: BTreeSet<&str> = new.iter().map(|change| change.topic.as_str()).collect();
+            let topics: BTreeSet<&str> = pending.iter().map(|change| change.topic.as_str()).collect();
             for topic in topics {
                 let overrides = match store.topic_config(topic).await {
                     Ok(overrides) => overrides,
@@ -93,7 +92,7 @@ impl TopicConfigs {
                 partitions.configure(topic, &self.overlaid(topic, &overrides));
                 tracing::info!("{topic}: settings are now {overrides:?} over the broker's");
             }
-            store.purge_config_changes().await?;
+            store.purge_config_changes(SystemTime::now()).await?;
         }
     }
 }

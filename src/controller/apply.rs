@@ -8,7 +8,6 @@ use crate::controller::plan::Decision;
 use crate::controller::plan::Plan;
 use crate::controller::state::ClusterState;
 use crate::controller::state::Leadership;
-use crate::types::BrokerId;
 use crate::types::TopicPartition;
 use crate::zookeeper;
 use crate::zookeeper::Store;
@@ -81,7 +80,8 @@ async fn update_all(
         .iter()
         .map(|decision| {
             let leadership = &decision.leadership;
-            (decision.partition.clone(), record(leadership), leadership.zk_version)
+            let node = Versioned { value: record(leadership), version: leadership.zk_version };
+            (decision.partition.clone(), node)
         })
         .collect();
     let mut lost_race = false;
@@ -122,9 +122,9 @@ async fn adopt(partition: &TopicPartition, state: &mut ClusterState, store: &Sto
 pub(crate) fn leadership(node: Versioned<zookeeper::PartitionState>) -> Leadership {
     let Versioned { value, version } = node;
     Leadership {
-        leader: (value.leader >= 0).then_some(BrokerId(value.leader)),
+        leader: value.leader,
         leader_epoch: value.leader_epoch,
-        isr: value.isr.into_iter().map(BrokerId).collect(),
+        isr: value.isr,
         controller_epoch: value.controller_epoch,
         zk_version: version,
     }
@@ -132,9 +132,9 @@ pub(crate) fn leadership(node: Versioned<zookeeper::PartitionState>) -> Leadersh
 
 fn record(leadership: &Leadership) -> zookeeper::PartitionState {
     zookeeper::PartitionState {
-        leader: leadership.leader.map_or(-1, |leader| leader.0),
+        leader: leadership.leader,
         leader_epoch: leadership.leader_epoch,
-        isr: leadership.isr.iter().map(|id| id.0).collect(),
+        isr: leadership.isr.clone(),
         controller_epoch: leadership.controller_epoch,
     }
 }

@@ -27,7 +27,8 @@ use crate::shutdown::Shutdown;
 use crate::types::BrokerId;
 use crate::types::TopicPartition;
 use crate::zookeeper;
-use crate::zookeeper::Elected;
+use crate::zookeeper::Election;
+use crate::zookeeper::SessionId;
 use crate::zookeeper::Sessions;
 use crate::zookeeper::Store;
 
@@ -99,7 +100,7 @@ pub struct Controller {
     sessions: Sessions,
     /// The session in which the broker is registered. From the second session on nobody is elected before: a
     /// controller that doesn't see its own broker would move leadership off it.
-    registered: channel_watch::Receiver<Option<i64>>,
+    registered: channel_watch::Receiver<Option<SessionId>>,
     events: channel_watch::Sender<Option<mpsc::Sender<Event>>>,
     status: channel_watch::Sender<Status>,
 }
@@ -109,7 +110,7 @@ impl Controller {
     pub fn new(
         config: Config,
         sessions: Sessions,
-        registered: channel_watch::Receiver<Option<i64>>,
+        registered: channel_watch::Receiver<Option<SessionId>>,
     ) -> (Self, ControllerHandle) {
         let (events, events_seen) = channel_watch::channel(None);
         let (status, status_seen) = channel_watch::channel(Status::default());
@@ -128,8 +129,10 @@ impl Controller {
 
     async fn contend_in_every_session(&mut self, first_round: oneshot::Sender<()>) {
         let mut first_round = Some(first_round);
-        let mut store = self.sessions.next_session(None).await;
-        loop {
+        let mut previous = None;
+        // The error means that the sessions are closed for good.
+        while let Ok(store) = self.sessions.next_after(previous).await {
+            previous = Some(store.session_id());
             if first_round.is_none() {
                 let session = store.session_id();
                 let registered = self.registered.wait_for(|registered| *registered == Some(session));
@@ -139,7 +142,6 @@ impl Controller {
                 }
             }
             self.contend(&store, &mut first_round).await;
-            store = self.sessions.next_session(Some(&store)).await;
         }
     }
 
@@ -153,7 +155,7 @@ impl Controller {
             self.step_down();
             if let Err(error) = result {
                 tracing::warn!("controller: {error}");
-                if let Err(error) = store.resign_controller().await {
+                if let Err(error) = store.resign_controller(self.config.me).await {
                     tracing::warn!("controller: give the office back: {error}");
                 }
                 tokio::time::sleep(PAUSE_AFTER_ERROR).await;
@@ -168,13 +170,13 @@ impl Controller {
         first_round: &mut Option<oneshot::Sender<()>>,
     ) -> Result<(), zookeeper::Error> {
         match store.try_elect(self.config.me).await? {
-            Elected::Us => self.hold_office(store, first_round).await,
-            Elected::Other(controller) => {
+            Election::Elected => self.hold_office(store, first_round).await,
+            Election::Other(controller) => {
                 self.status.send_replace(Status { controller: Some(controller), ..Status::default() });
                 tracing::info!("controller is broker {controller}");
                 end_round(first_round);
                 let mut watched = store.watch_controller();
-                while watched.next().await?.is_some_and(|node| node.broker == controller) {}
+                while watched.next().await?.is_some_and(|node| node.id == controller) {}
                 Ok(())
             }
         }

@@ -42,7 +42,7 @@ impl Term {
         unclean_election: bool,
         status: watch::Sender<Status>,
     ) -> Result<Self, zookeeper::Error> {
-        let controller_epoch = store.next_controller_epoch().await?;
+        let controller_epoch = store.next_controller_epoch().await?.value;
         tracing::info!("controller is this broker, epoch {controller_epoch}");
         let mut state = load(&store).await?;
         state.controller_epoch = controller_epoch;
@@ -149,10 +149,10 @@ async fn load(store: &Store) -> Result<ClusterState, zookeeper::Error> {
     let topics = store.topics().await?;
     for (topic, assignment) in topics.iter().zip(store.assignments(&topics).await) {
         match assignment {
-            Ok(Some(partitions)) => state.assignments.extend(partitions.into_iter().map(|(partition, replicas)| {
-                let replicas = replicas.into_iter().map(BrokerId).collect();
-                (TopicPartition::new(topic.as_str(), partition), replicas)
-            })),
+            Ok(Some(partitions)) => {
+                let named = |(partition, replicas)| (TopicPartition::new(topic.as_str(), partition), replicas);
+                state.assignments.extend(partitions.into_iter().map(named));
+            }
             Ok(None) => {}
             Err(zookeeper::Error::Corrupt { path, problem }) => {
                 tracing::error!("{topic}: {path} is not readable ({problem}); the topic is left out");

@@ -92,10 +92,6 @@ async fn assignment(store: Store, topic: Arc<str>, events: mpsc::Sender<Event>) 
             Err(error) => return Err(error),
         };
         let gone = change.is_none();
-        let replicas = |ids: Vec<i32>| ids.into_iter().map(BrokerId).collect();
-        let change = change.map(|partitions| {
-            partitions.into_iter().map(|(partition, ids)| (partition, replicas(ids))).collect()
-        });
         let event = Event::AssignmentChanged(Arc::clone(&topic), change);
         if events.send(event).await.is_err() || gone {
             return Ok(());
@@ -106,7 +102,7 @@ async fn assignment(store: Store, topic: Arc<str>, events: mpsc::Sender<Event>) 
 async fn controller(store: Store, me: BrokerId, events: mpsc::Sender<Event>) -> Result<(), zookeeper::Error> {
     let mut elected = store.watch_controller();
     loop {
-        let ours = elected.next().await?.is_some_and(|node| node.broker == me && node.owned_by(&store));
+        let ours = elected.next().await?.is_some_and(|node| node.id == me && node.session == store.session_id());
         if !ours {
             let _ = events.send(Event::Resigned).await;
             return Ok(());
