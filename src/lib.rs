@@ -1,5 +1,6 @@
 //! Gregor: a message broker that takes the place of Apache Kafka 0.8.2 brokers.
 
 pub mod message;
+pub mod protocol;
 pub mod shutdown;
 pub mod types;
