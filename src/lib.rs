@@ -1,8 +1,12 @@
 //! Gregor: a message broker that takes the place of Apache Kafka 0.8.2 brokers.
 
+pub mod admin;
 pub mod broker;
+pub mod controller;
 pub mod message;
 pub mod metrics;
+pub mod protocol;
+pub mod replication;
 pub mod shutdown;
 pub mod types;
 pub mod zookeeper;
