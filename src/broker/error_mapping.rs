@@ -1,5 +1,6 @@
 //! Failures of the modules below -> the codes clients know.
 
+use crate::broker::offsets;
 use crate::log;
 use crate::message;
 use crate::protocol::ErrorCode;
@@ -44,5 +45,18 @@ fn code_of_message(error: &message::Error) -> ErrorCode {
         | message::Error::TooDeep { .. }
         | message::Error::OffsetsExhausted { .. }
         | message::Error::Compress(_) => ErrorCode::Unknown,
+    }
+}
+
+/// The code that stands for a failed commit or fetch of a group's positions.
+pub(crate) fn code_of_offsets(error: &offsets::Error) -> ErrorCode {
+    match error {
+        offsets::Error::CoordinatorNotAvailable => ErrorCode::ConsumerCoordinatorNotAvailable,
+        offsets::Error::NotCoordinator => ErrorCode::NotCoordinatorForConsumer,
+        offsets::Error::Loading => ErrorCode::OffsetsLoadInProgress,
+        offsets::Error::TimedOut => ErrorCode::RequestTimedOut,
+        offsets::Error::MetadataTooLong(_) => ErrorCode::OffsetMetadataTooLarge,
+        offsets::Error::NameTooLong => ErrorCode::Unknown,
+        offsets::Error::Append(error) => code_of(error),
     }
 }

@@ -9,11 +9,11 @@ use std::sync::PoisonError;
 use std::sync::RwLock;
 
 use crate::protocol::ErrorCode;
-use crate::protocol::Leader;
-use crate::protocol::PartitionMetadata;
-use crate::protocol::PartitionState;
-use crate::protocol::TopicMetadata;
-use crate::protocol::UpdateMetadataRequest;
+use crate::protocol::leader_and_isr::Leader;
+use crate::protocol::metadata::PartitionMetadata;
+use crate::protocol::leader_and_isr::PartitionState;
+use crate::protocol::metadata::TopicMetadata;
+use crate::protocol::update_metadata::UpdateMetadataRequest;
 use crate::types::BrokerId;
 use crate::types::Endpoint;
 

@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use crate::net::Caller;
 use crate::net::CallerConfig;
 use crate::protocol::ErrorCode;
-use crate::protocol::LeaderAndIsrRequest;
-use crate::protocol::UpdateMetadataRequest;
+use crate::protocol::leader_and_isr::LeaderAndIsrRequest;
+use crate::protocol::update_metadata::UpdateMetadataRequest;
 use crate::types::Endpoint;
 
 /// Pause before a failed request is sent again, as in 0.8.2.2 (RequestSendThread).

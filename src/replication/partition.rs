@@ -17,9 +17,10 @@ use crate::log::Log;
 use crate::message::slice::FileSlice;
 use crate::message::set::Limits;
 use crate::message::set::ProducedSet;
-use crate::protocol::Acks;
-use crate::protocol::PartitionState;
-use crate::protocol::Reader;
+use crate::metrics::TopicMetrics;
+use crate::protocol::produce::Acks;
+use crate::protocol::leader_and_isr::PartitionState;
+use crate::protocol::fetch::Reader;
 use crate::replication::error::Error;
 use crate::replication::isr::Isr;
 use crate::replication::progress::Progress;
@@ -35,6 +36,7 @@ pub struct Partition {
     topic_partition: TopicPartition,
     me: BrokerId,
     compression: CompressionLimits,
+    metrics: Arc<TopicMetrics>,
     state: RwLock<State>,
     progress: watch::Sender<Progress>,
 }
@@ -102,7 +104,12 @@ pub struct Found {
 
 impl Partition {
     /// A partition of which this broker has only heard.
-    pub fn new(topic_partition: TopicPartition, me: BrokerId, compression: CompressionLimits) -> Self {
+    pub fn new(
+        topic_partition: TopicPartition,
+        me: BrokerId,
+        compression: CompressionLimits,
+        metrics: Arc<TopicMetrics>,
+    ) -> Self {
         let state = State { log: None, role: Role::Unassigned, leader_epoch: NO_EPOCH, zk_version: 0 };
         let progress = Progress {
             leader_epoch: NO_EPOCH,
@@ -111,12 +118,24 @@ impl Partition {
             log_end_offset: 0,
             follower_log_ends: Arc::new([]),
         };
-        Self { topic_partition, me, compression, state: RwLock::new(state), progress: watch::Sender::new(progress) }
+        Self {
+            topic_partition,
+            me,
+            compression,
+            metrics,
+            state: RwLock::new(state),
+            progress: watch::Sender::new(progress),
+        }
     }
 
     /// Its name.
     pub fn topic_partition(&self) -> &TopicPartition {
         &self.topic_partition
+    }
+
+    /// The counters of its topic.
+    pub fn metrics(&self) -> &Arc<TopicMetrics> {
+        &self.metrics
     }
 
     /// The log, if this broker keeps a replica.

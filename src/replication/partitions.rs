@@ -10,11 +10,12 @@ use tokio::sync::watch;
 use crate::log::Log;
 use crate::log::LogConfig;
 use crate::log::Logs;
+use crate::metrics::Metrics;
 use crate::protocol::ErrorCode;
-use crate::protocol::Leader;
-use crate::protocol::LeaderAndIsrRequest;
-use crate::protocol::PartitionState;
-use crate::protocol::StopReplicaRequest;
+use crate::protocol::leader_and_isr::Leader;
+use crate::protocol::leader_and_isr::LeaderAndIsrRequest;
+use crate::protocol::leader_and_isr::PartitionState;
+use crate::protocol::stop_replica::StopReplicaRequest;
 use crate::replication::error::Error;
 use crate::replication::high_watermarks::HighWatermarks;
 use crate::replication::partition::CompressionLimits;
@@ -30,6 +31,7 @@ pub struct Partitions {
     compression: CompressionLimits,
     logs: Arc<Logs>,
     high_watermarks: HighWatermarks,
+    metrics: Metrics,
     topics: RwLock<HashMap<Arc<str>, HashMap<i32, Arc<Partition>>>>,
     changes: watch::Sender<u64>,
 }
@@ -73,9 +75,15 @@ impl Transition {
 
 impl Partitions {
     /// No partition yet: the controller says which.
-    pub fn new(me: BrokerId, compression: CompressionLimits, logs: Arc<Logs>, high_watermarks: HighWatermarks) -> Self {
+    pub fn new(
+        me: BrokerId,
+        compression: CompressionLimits,
+        logs: Arc<Logs>,
+        high_watermarks: HighWatermarks,
+        metrics: Metrics,
+    ) -> Self {
         let topics = RwLock::new(HashMap::new());
-        Self { me, compression, logs, high_watermarks, topics, changes: watch::Sender::new(0) }
+        Self { me, compression, logs, high_watermarks, metrics, topics, changes: watch::Sender::new(0) }
     }
 
     /// A partition that this broker knows.
@@ -201,7 +209,10 @@ impl Partitions {
         }
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         let partitions = topics.entry(Arc::clone(&name.topic)).or_default();
-        let new = || Arc::new(Partition::new(name.clone(), self.me, self.compression));
+        let new = || {
+            let metrics = self.metrics.topics().topic(&name.topic);
+            Arc::new(Partition::new(name.clone(), self.me, self.compression, metrics))
+        };
         Arc::clone(partitions.entry(name.partition).or_insert_with(new))
     }
 

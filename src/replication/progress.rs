@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use tokio::sync::watch;
 
-use crate::protocol::Acks;
+use crate::protocol::produce::Acks;
 
 /// How far this replica and its ISR have come.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use crate::broker::auto_create::AutoCreate;
 use crate::broker::metadata_cache::MetadataCache;
 use crate::broker::offsets::Offsets;
 use crate::net::Reply;
-use crate::protocol::ConsumerMetadataRequest;
-use crate::protocol::ConsumerMetadataResponse;
+use crate::protocol::consumer_metadata::ConsumerMetadataRequest;
+use crate::protocol::consumer_metadata::ConsumerMetadataResponse;
 use crate::protocol::ErrorCode;
 use crate::types::OFFSETS_TOPIC;
 

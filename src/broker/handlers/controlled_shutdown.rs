@@ -5,8 +5,8 @@
 
 use crate::controller::ControllerHandle;
 use crate::net::Reply;
-use crate::protocol::ControlledShutdownRequest;
-use crate::protocol::ControlledShutdownResponse;
+use crate::protocol::controlled_shutdown::ControlledShutdownRequest;
+use crate::protocol::controlled_shutdown::ControlledShutdownResponse;
 use crate::protocol::ErrorCode;
 
 /// Asks this process's controller.

@@ -12,14 +12,15 @@ use tokio::time::Instant;
 use tokio::time::timeout_at;
 
 use crate::broker::error_mapping;
-use crate::metrics::Topics;
+use crate::metrics::ReplicationMetrics;
+use crate::metrics::TopicMetrics;
 use crate::net::Reply;
 use crate::protocol::ErrorCode;
-use crate::protocol::FetchRequest;
-use crate::protocol::FetchResponse;
-use crate::protocol::PartitionFetch;
-use crate::protocol::PartitionFetched;
-use crate::protocol::Reader;
+use crate::protocol::fetch::FetchRequest;
+use crate::protocol::fetch::FetchResponse;
+use crate::protocol::fetch::PartitionFetch;
+use crate::protocol::fetch::PartitionFetched;
+use crate::protocol::fetch::Reader;
 use crate::replication::Found;
 use crate::replication::Partition;
 use crate::replication::Partitions;
@@ -32,31 +33,36 @@ const NO_OFFSET: i64 = -1;
 struct Look {
     topics: Vec<(Option<String>, Vec<PartitionFetched>)>,
     bytes: u64,
+    /// What was found of each topic, to be counted once it is sent.
+    counted: Vec<(Arc<TopicMetrics>, u64)>,
     /// Some partition failed, or has come to an end that waiting cannot move.
     settled: bool,
 }
 
 /// Answers as soon as there is enough to read, or when the time is up.
-pub(crate) fn handle(partitions: &Arc<Partitions>, metrics: &Arc<Topics>, request: FetchRequest) -> Reply {
-    let first = look(partitions, metrics, &request);
+pub(crate) fn handle(partitions: &Arc<Partitions>, metrics: &ReplicationMetrics, request: FetchRequest) -> Reply {
+    let first = look(partitions, &request);
     if is_enough(&first, &request) {
-        return answer(first, metrics);
+        return answer(first);
     }
-    let (partitions, metrics) = (Arc::clone(partitions), Arc::clone(metrics));
+    let (partitions, metrics) = (Arc::clone(partitions), metrics.clone());
     Reply::Later(Box::pin(async move {
-        let _waiting = metrics.fetch_waits();
+        let _waiting = metrics.waiting_fetches.enter();
         let deadline = Instant::now() + request.max_wait;
         loop {
             // Subscribe before looking: an append in between must wake us.
             let mut progress: Vec<_> =
                 hosted(&partitions, &request).iter().map(|partition| partition.subscribe()).collect();
-            let found = look(&partitions, &metrics, &request);
+            let found = look(&partitions, &request);
             if is_enough(&found, &request) {
-                return answer(found, &metrics);
+                return answer(found);
             }
             if timeout_at(deadline, any_changed(&mut progress)).await.is_err() {
-                metrics.fetch_expired(matches!(request.reader, Reader::Follower(_)));
-                return answer(look(&partitions, &metrics, &request), &metrics);
+                match request.reader {
+                    Reader::Follower(_) => metrics.follower_fetch_expires.increment(1),
+                    Reader::Consumer | Reader::DebuggingConsumer => metrics.consumer_fetch_expires.increment(1),
+                }
+                return answer(look(&partitions, &request));
             }
         }
     }))
@@ -80,15 +86,19 @@ fn hosted(partitions: &Partitions, request: &FetchRequest) -> Vec<Arc<Partition>
     request.topics.iter().flat_map(partition).collect()
 }
 
-fn look(partitions: &Partitions, metrics: &Topics, request: &FetchRequest) -> Look {
-    let mut look = Look { topics: Vec::with_capacity(request.topics.len()), bytes: 0, settled: false };
+fn look(partitions: &Partitions, request: &FetchRequest) -> Look {
+    let topics = Vec::with_capacity(request.topics.len());
+    let mut look = Look { topics, bytes: 0, counted: Vec::new(), settled: false };
     for (topic, fetches) in &request.topics {
         let fetched = fetches
             .iter()
             .map(|fetch| match find(partitions, topic.as_deref(), fetch, request.reader) {
-                Ok(found) => {
+                Ok((found, partition)) => {
                     let bytes = found.messages.as_ref().map_or(0, |slice| slice.len);
                     look.bytes += bytes;
+                    if bytes > 0 {
+                        look.counted.push((Arc::clone(partition.metrics()), bytes));
+                    }
                     look.settled |= found.ends_closed_segment && bytes > 0;
                     PartitionFetched {
                         partition: fetch.partition,
@@ -99,7 +109,6 @@ fn look(partitions: &Partitions, metrics: &Topics, request: &FetchRequest) -> Lo
                 }
                 Err(error) => {
                     look.settled = true;
-                    count_failure(metrics, topic.as_deref(), error);
                     PartitionFetched {
                         partition: fetch.partition,
                         error,
@@ -119,12 +128,13 @@ fn find(
     topic: Option<&str>,
     fetch: &PartitionFetch,
     reader: Reader,
-) -> Result<Found, ErrorCode> {
+) -> Result<(Found, Arc<Partition>), ErrorCode> {
     let missing = match reader {
         Reader::DebuggingConsumer => ErrorCode::ReplicaNotAvailable,
         Reader::Consumer | Reader::Follower(_) => ErrorCode::UnknownTopicOrPartition,
     };
     let partition = topic.and_then(|topic| partitions.get(topic, fetch.partition)).ok_or(missing)?;
+    partition.metrics().fetch_requested();
     let found = partition.read(reader, fetch.offset, fetch.max_bytes);
     if let Reader::Follower(id) = reader {
         let position = found.is_ok().then_some(fetch.offset);
@@ -133,27 +143,23 @@ fn find(
             recorded.map_err(|error| error_mapping::code_of(&error))?;
         }
     }
-    found.map_err(|error| {
-        tracing::debug!("{}: fetch: {error}", partition.topic_partition());
-        error_mapping::code_of(&error)
-    })
-}
-
-/// Counts what 0.8.2.2 counts: not the failures that only say that the client asked the wrong broker.
-fn count_failure(metrics: &Topics, topic: Option<&str>, error: ErrorCode) {
-    if !matches!(error, ErrorCode::UnknownTopicOrPartition | ErrorCode::NotLeaderForPartition)
-        && let Some(topic) = topic
-    {
-        metrics.topic(topic).fetch_failed();
+    match found {
+        Ok(found) => Ok((found, partition)),
+        Err(error) => {
+            tracing::debug!("{}: fetch: {error}", partition.topic_partition());
+            let code = error_mapping::code_of(&error);
+            // As 0.8.2.2: that the client asked the wrong broker is no failure.
+            if code != ErrorCode::NotLeaderForPartition {
+                partition.metrics().fetch_failed();
+            }
+            Err(code)
+        }
     }
 }
 
-fn answer(look: Look, metrics: &Topics) -> Reply {
-    for (topic, partitions) in &look.topics {
-        let bytes = partitions.iter().filter_map(|partition| partition.messages.as_ref()).map(|slice| slice.len).sum();
-        if let Some(topic) = topic.as_deref().filter(|_| bytes > 0) {
-            metrics.topic(topic).fetched(bytes);
-        }
+fn answer(look: Look) -> Reply {
+    for (metrics, bytes) in &look.counted {
+        metrics.read(*bytes);
     }
     Reply::Send(FetchResponse { topics: look.topics }.into())
 }

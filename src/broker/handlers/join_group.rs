@@ -3,9 +3,9 @@
 //! - Parsed, then refused: in 0.8 groups coordinate through ZooKeeper among themselves.
 
 use crate::net::Reply;
-use crate::protocol::JoinGroupResponse;
+use crate::protocol::join_group::JoinGroupResponse;
 
 /// Refuses.
 pub(crate) fn handle() -> Reply {
-    Reply::Send(JoinGroupResponse::refusal().into())
+    Reply::Send(JoinGroupResponse::refused().into())
 }

@@ -13,8 +13,8 @@ use crate::broker::offsets::Offsets;
 use crate::broker::topic_configs::TopicConfigs;
 use crate::net::Reply;
 use crate::protocol::ErrorCode;
-use crate::protocol::LeaderAndIsrRequest;
-use crate::protocol::LeaderAndIsrResponse;
+use crate::protocol::leader_and_isr::LeaderAndIsrRequest;
+use crate::protocol::leader_and_isr::LeaderAndIsrResponse;
 use crate::replication::ControllerEpoch;
 use crate::replication::Outcome;
 use crate::replication::Partitions;
@@ -26,8 +26,7 @@ use crate::types::OFFSETS_TOPIC;
 pub(crate) fn handle(
     epoch: &Arc<ControllerEpoch>,
     partitions: &Arc<Partitions>,
-    configs: &TopicConfigs,
-    offsets: &Arc<Offsets>,
+    (offsets, configs): (&Arc<Offsets>, &TopicConfigs),
     shutdown: &Shutdown,
     request: LeaderAndIsrRequest,
 ) -> Reply {

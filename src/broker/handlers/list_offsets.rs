@@ -10,12 +10,12 @@ use std::time::UNIX_EPOCH;
 use crate::broker::error_mapping;
 use crate::net::Reply;
 use crate::protocol::ErrorCode;
-use crate::protocol::ListOffsetsRequest;
-use crate::protocol::ListOffsetsResponse;
-use crate::protocol::OffsetSpec;
-use crate::protocol::PartitionListOffsets;
+use crate::protocol::list_offsets::ListOffsetsRequest;
+use crate::protocol::list_offsets::ListOffsetsResponse;
+use crate::protocol::list_offsets::OffsetSpec;
 use crate::protocol::PartitionOffsets;
-use crate::protocol::Reader;
+use crate::protocol::list_offsets::PartitionOffsetsFound;
+use crate::protocol::fetch::Reader;
 use crate::replication;
 use crate::replication::Partitions;
 use crate::replication::RoleName;
@@ -32,7 +32,7 @@ pub(crate) fn handle(partitions: &Partitions, request: &ListOffsetsRequest) -> R
                     Ok(offsets) => (ErrorCode::None, offsets),
                     Err(error) => (error, Vec::new()),
                 };
-                PartitionOffsets { partition: asked.partition, error, offsets }
+                PartitionOffsetsFound { partition: asked.partition, error, offsets }
             });
             (topic.clone(), answers.collect())
         })
@@ -43,7 +43,7 @@ pub(crate) fn handle(partitions: &Partitions, request: &ListOffsetsRequest) -> R
 fn offsets(
     partitions: &Partitions,
     topic: Option<&str>,
-    asked: &PartitionListOffsets,
+    asked: &PartitionOffsets,
     reader: Reader,
 ) -> Result<Vec<i64>, ErrorCode> {
     let debugging = reader == Reader::DebuggingConsumer;

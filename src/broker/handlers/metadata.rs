@@ -12,9 +12,9 @@ use crate::broker::auto_create::Refused;
 use crate::broker::metadata_cache::MetadataCache;
 use crate::net::Reply;
 use crate::protocol::ErrorCode;
-use crate::protocol::MetadataRequest;
-use crate::protocol::MetadataResponse;
-use crate::protocol::TopicMetadata;
+use crate::protocol::metadata::MetadataRequest;
+use crate::protocol::metadata::MetadataResponse;
+use crate::protocol::metadata::TopicMetadata;
 
 /// Answers from the cache, and creates what is missing.
 pub(crate) fn handle(cache: &Arc<MetadataCache>, auto_create: &Arc<AutoCreate>, request: MetadataRequest) -> Reply {

@@ -13,10 +13,10 @@ use crate::broker::offsets::Commit;
 use crate::broker::offsets::Offsets;
 use crate::net::Reply;
 use crate::protocol::ErrorCode;
-use crate::protocol::OffsetCommitRequest;
-use crate::protocol::OffsetCommitResponse;
-use crate::protocol::OffsetStorage;
-use crate::protocol::PartitionCommit;
+use crate::protocol::offset_commit::OffsetCommitRequest;
+use crate::protocol::offset_commit::OffsetCommitResponse;
+use crate::protocol::offset_commit::OffsetStorage;
+use crate::protocol::offset_commit::PartitionCommit;
 use crate::types::TopicPartition;
 use crate::zookeeper::Sessions;
 

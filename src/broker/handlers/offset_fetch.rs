@@ -11,10 +11,10 @@ use crate::broker::metadata_cache::MetadataCache;
 use crate::broker::offsets::Offsets;
 use crate::net::Reply;
 use crate::protocol::ErrorCode;
-use crate::protocol::OffsetFetchRequest;
-use crate::protocol::OffsetFetchResponse;
-use crate::protocol::OffsetStorage;
-use crate::protocol::PartitionPosition;
+use crate::protocol::offset_fetch::OffsetFetchRequest;
+use crate::protocol::offset_fetch::OffsetFetchResponse;
+use crate::protocol::offset_commit::OffsetStorage;
+use crate::protocol::PartitionOffset;
 use crate::types::TopicPartition;
 use crate::zookeeper::Sessions;
 
@@ -57,13 +57,13 @@ fn from_memory(
     request: &OffsetFetchRequest,
     topic: Option<&str>,
     partition: i32,
-) -> PartitionPosition {
+) -> PartitionOffset {
     let Some(group) = request.group.as_deref() else { return nothing(partition, ErrorCode::Unknown) };
     let Some(topic) = topic.filter(|topic| cache.has_partition(topic, partition)) else {
         return nothing(partition, ErrorCode::UnknownTopicOrPartition);
     };
     match offsets.fetch(group, topic, partition) {
-        Ok(Some(position)) => PartitionPosition {
+        Ok(Some(position)) => PartitionOffset {
             partition,
             offset: position.offset,
             metadata: position.metadata,
@@ -92,7 +92,7 @@ async fn from_zookeeper(
     OffsetFetchResponse { topics }
 }
 
-async fn stored(sessions: &Sessions, group: &str, topic: &str, partitions: &[i32]) -> Vec<PartitionPosition> {
+async fn stored(sessions: &Sessions, group: &str, topic: &str, partitions: &[i32]) -> Vec<PartitionOffset> {
     let names: Vec<_> = partitions.iter().map(|number| TopicPartition::new(topic, *number)).collect();
     let found = match sessions.current() {
         Ok(store) => store.fetch_offsets(group, &names).await,
@@ -103,7 +103,7 @@ async fn stored(sessions: &Sessions, group: &str, topic: &str, partitions: &[i32
     };
     let mut found = found.into_iter();
     let position = |partition: &i32| match found.next() {
-        Some(Ok(Some(offset))) => PartitionPosition {
+        Some(Ok(Some(offset))) => PartitionOffset {
             partition: *partition,
             offset,
             metadata: Some(String::new()),
@@ -115,6 +115,6 @@ async fn stored(sessions: &Sessions, group: &str, topic: &str, partitions: &[i32
     partitions.iter().map(position).collect()
 }
 
-fn nothing(partition: i32, error: ErrorCode) -> PartitionPosition {
-    PartitionPosition { partition, offset: NO_OFFSET, metadata: Some(String::new()), error }
+fn nothing(partition: i32, error: ErrorCode) -> PartitionOffset {
+    PartitionOffset { partition, offset: NO_OFFSET, metadata: Some(String::new()), error }
 }

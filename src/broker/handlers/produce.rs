@@ -11,16 +11,15 @@ use tokio::time::Instant;
 use tokio::time::timeout_at;
 
 use crate::broker::error_mapping;
+use crate::metrics::ReplicationMetrics;
 use crate::metrics::TopicMetrics;
-use crate::metrics::Topics;
 use crate::net::Reply;
-use crate::protocol::Acks;
+use crate::protocol::produce::Acks;
 use crate::protocol::ErrorCode;
-use crate::protocol::PartitionProduce;
-use crate::protocol::PartitionProduced;
-use crate::protocol::ProduceRequest;
-use crate::protocol::ProduceResponse;
-use crate::replication;
+use crate::protocol::produce::PartitionProduce;
+use crate::protocol::produce::PartitionProduced;
+use crate::protocol::produce::ProduceRequest;
+use crate::protocol::produce::ProduceResponse;
 use crate::replication::Appended;
 use crate::replication::Partition;
 use crate::replication::Partitions;
@@ -42,7 +41,7 @@ type TopicAppends = (Option<String>, Vec<Append>);
 /// Appends every message set, then waits for all of them together, then answers.
 pub(crate) fn handle(
     partitions: &Partitions,
-    metrics: &Topics,
+    metrics: &ReplicationMetrics,
     shutdown: &Shutdown,
     request: ProduceRequest,
 ) -> Reply {
@@ -52,10 +51,9 @@ pub(crate) fn handle(
     let mut any_failed = false;
     let mut appends = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
-        let counted = topic.topic.as_deref().map(|name| metrics.topic(name));
         let mut in_topic = Vec::with_capacity(topic.partitions.len());
         for partition in topic.partitions {
-            let append = append(partitions, topic.topic.as_deref(), counted.as_deref(), partition, acks, shutdown);
+            let append = append(partitions, topic.topic.as_deref(), partition, acks, shutdown);
             any_waits |= append.waits.is_some();
             any_failed |= append.answer.error != ErrorCode::None;
             in_topic.push(append);
@@ -65,7 +63,7 @@ pub(crate) fn handle(
     match acks {
         Acks::None if any_failed => Reply::Close,
         Acks::None => Reply::Nothing,
-        _ if any_waits => Reply::Acknowledging(Box::pin(wait_for_all(appends, acks, deadline))),
+        _ if any_waits => Reply::Acknowledging(Box::pin(wait_for_all(appends, acks, deadline, metrics.clone()))),
         _ => answer(appends),
     }
 }
@@ -73,7 +71,6 @@ pub(crate) fn handle(
 fn append(
     partitions: &Partitions,
     topic: Option<&str>,
-    metrics: Option<&TopicMetrics>,
     request: PartitionProduce,
     acks: Acks,
     shutdown: &Shutdown,
@@ -90,12 +87,12 @@ fn append(
     let Some(partition) = partitions.get(topic, number) else {
         return failed(ErrorCode::UnknownTopicOrPartition);
     };
-    let received_bytes = request.set.len();
+    let metrics = partition.metrics();
+    metrics.produce_requested();
+    let bytes = u64::try_from(request.set.len()).unwrap_or(u64::MAX);
     match partition.append(request.set, acks) {
         Ok(appended) => {
-            if let Some(metrics) = metrics {
-                metrics.appended(appended.messages, received_bytes);
-            }
+            metrics.appended(appended.messages, bytes);
             let settled = if acks == Acks::None { Some(Ok(())) } else { partition.is_acknowledged(&appended, acks) };
             let error = match &settled {
                 Some(Ok(())) => ErrorCode::None,
@@ -110,9 +107,7 @@ fn append(
         }
         Err(error) => {
             let code = error_mapping::code_of(&error);
-            if let Some(metrics) = metrics {
-                count_failure(metrics, code, received_bytes);
-            }
+            count_failure(metrics, code, bytes);
             if error_mapping::is_fatal(&error) {
                 tracing::error!("{}: append: {error}", partition.topic_partition());
                 shutdown.fail(error);
@@ -125,22 +120,31 @@ fn append(
 }
 
 /// Counts what 0.8.2.2 counts: not the failures that only say that the client asked the wrong broker.
-fn count_failure(metrics: &TopicMetrics, code: ErrorCode, received_bytes: usize) {
+fn count_failure(metrics: &TopicMetrics, code: ErrorCode, bytes: u64) {
     if code == ErrorCode::MessageSizeTooLarge {
-        metrics.rejected(received_bytes);
+        metrics.rejected(bytes);
     }
     if !matches!(code, ErrorCode::NotLeaderForPartition | ErrorCode::NotEnoughReplicas) {
         metrics.produce_failed();
     }
 }
 
-async fn wait_for_all(mut appends: Vec<TopicAppends>, acks: Acks, deadline: Instant) -> Reply {
+async fn wait_for_all(
+    mut appends: Vec<TopicAppends>,
+    acks: Acks,
+    deadline: Instant,
+    metrics: ReplicationMetrics,
+) -> Reply {
+    let _waiting = metrics.waiting_produces.enter();
     for append in appends.iter_mut().flat_map(|(_, appends)| appends) {
         if let Some((partition, appended)) = append.waits.take() {
             append.answer.error = match timeout_at(deadline, partition.acknowledged(&appended, acks)).await {
                 Ok(Ok(())) => ErrorCode::None,
                 Ok(Err(error)) => error_mapping::code_of(&error),
-                Err(_elapsed) => ErrorCode::RequestTimedOut,
+                Err(_elapsed) => {
+                    metrics.produce_expires.increment(1);
+                    ErrorCode::RequestTimedOut
+                }
             };
         }
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use crate::broker::metadata_cache::MetadataCache;
 use crate::net::Reply;
 use crate::protocol::ErrorCode;
-use crate::protocol::UpdateMetadataRequest;
-use crate::protocol::UpdateMetadataResponse;
+use crate::protocol::update_metadata::UpdateMetadataRequest;
+use crate::protocol::update_metadata::UpdateMetadataResponse;
 use crate::replication::ControllerEpoch;
 
 /// Takes over what clients are to be told.

@@ -9,7 +9,7 @@ use crate::broker::offsets::records::Key;
 use crate::broker::offsets::records::Value;
 use crate::message;
 use crate::message::entry;
-use crate::protocol::Reader;
+use crate::protocol::fetch::Reader;
 use crate::replication;
 use crate::types::OFFSETS_TOPIC;
 

@@ -26,7 +26,7 @@ use crate::broker::offsets::records::Value;
 use crate::message::Codec;
 use crate::message::set::ProducedSet;
 use crate::message::set::SetBuilder;
-use crate::protocol::Acks;
+use crate::protocol::produce::Acks;
 use crate::replication;
 use crate::replication::Partition;
 use crate::replication::Partitions;
