@@ -1,6 +1,7 @@
-//! Gregor: a message broker that takes the place of Apache Kafka 0.8.2 brokers.
+//! Gregor: a message broker that takes the place of Apache Kafka 0.8.2.2 brokers.
 
 pub mod message;
 pub mod metrics;
+pub mod protocol;
 pub mod shutdown;
 pub mod types;
