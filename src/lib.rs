@@ -2,6 +2,7 @@
 
 pub mod message;
 pub mod metrics;
+pub mod net;
 pub mod protocol;
 pub mod shutdown;
 pub mod types;
