@@ -3,8 +3,10 @@
 pub mod admin;
 pub mod broker;
 pub mod controller;
+pub mod log;
 pub mod message;
 pub mod metrics;
+pub mod net;
 pub mod protocol;
 pub mod replication;
 pub mod shutdown;
