@@ -1,5 +1,378 @@
-//! The broker: putting the modules below together.
+//! The broker: the modules below put together. It starts from the bottom to the top and stops from the top to the bottom.
 
+mod auto_create;
 pub mod config;
+mod error_mapping;
+mod gauges;
+mod handlers;
 pub mod limits;
+mod live;
+mod metadata_cache;
+mod offsets;
 pub mod preflight;
+mod refusals;
+mod registration;
+mod settings;
+mod start_error;
+mod ticks;
+mod topic_configs;
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::broker::auto_create::AutoCreate;
+use crate::broker::config::BrokerConfig;
+use crate::broker::gauges::BrokerState;
+use crate::broker::gauges::Gauged;
+use crate::broker::gauges::StateGauge;
+use crate::broker::handlers::Handlers;
+use crate::broker::handlers::Parts;
+use crate::broker::metadata_cache::MetadataCache;
+use crate::broker::offsets::Offsets;
+use crate::broker::refusals::Refusals;
+use crate::broker::registration::Registration;
+pub use crate::broker::start_error::StartError;
+use crate::broker::topic_configs::TopicConfigs;
+use crate::controller::Controller;
+use crate::controller::ControllerHandle;
+use crate::log::Logs;
+use crate::metrics;
+use crate::metrics::Metrics;
+use crate::net::Listener;
+use crate::replication::ControllerEpoch;
+use crate::replication::HighWatermarks;
+use crate::replication::Partitions;
+use crate::shutdown::Shutdown;
+use crate::shutdown::Trigger;
+use crate::types::BrokerId;
+use crate::types::Endpoint;
+use crate::zookeeper::BrokerRegistration;
+use crate::zookeeper::Sessions;
+use crate::zookeeper::Store;
+
+/// How long the tasks may take to end once they were asked to.
+const TASKS_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// A running broker.
+#[derive(Debug)]
+pub struct Broker {
+    summary: Summary,
+    trigger: Trigger,
+    sessions: Sessions,
+    partitions: Arc<Partitions>,
+    logs: Arc<Logs>,
+    tasks: JoinSet<()>,
+    metrics_server: JoinSet<()>,
+    state: StateGauge,
+}
+
+/// What there is to say about a broker that has just started.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// Its number.
+    pub id: BrokerId,
+    /// Where clients are told to find it.
+    pub advertised: Endpoint,
+    /// Where it listens.
+    pub bound: SocketAddr,
+    /// The ensemble, as configured.
+    pub zookeeper: String,
+    /// Release of the ensemble, unless it keeps that to itself.
+    pub zookeeper_version: Option<String>,
+    /// Timeout of the session.
+    pub session_timeout: Duration,
+    /// How long the ensemble took to answer.
+    pub round_trip: Duration,
+    /// Registered brokers, this one included.
+    pub brokers: usize,
+    /// Topics of the cluster.
+    pub topics: usize,
+    /// The controller, if there is one.
+    pub controller: Option<BrokerId>,
+    /// Data directories.
+    pub directories: Vec<PathBuf>,
+    /// Partitions found in them.
+    pub partitions: usize,
+    /// How long opening them took.
+    pub opened_in: Duration,
+    /// Where metrics are served.
+    pub metrics: Option<SocketAddr>,
+    /// How long the start took.
+    pub ready_in: Duration,
+}
+
+/// What the start has put together before anybody is served.
+struct Foundation {
+    config: BrokerConfig,
+    metrics: Metrics,
+    sessions: Sessions,
+    store: Store,
+    logs: Arc<Logs>,
+    opened_in: Duration,
+    topics: usize,
+    partitions: Arc<Partitions>,
+    shutdown: Shutdown,
+}
+
+impl Broker {
+    /// Starts a broker. When this returns it is registered and serves; until then nothing that it did outlives an error
+    /// but what a crash would leave, too.
+    pub async fn start(config: BrokerConfig, trigger: &Trigger) -> Result<Self, StartError> {
+        let started = Instant::now();
+        let shutdown = trigger.signal();
+        let metrics = Metrics::new();
+        // A second broker in one process, as tests have it, keeps its metrics to itself.
+        let _ = metrics.install();
+        let state = StateGauge::new();
+        let server = bind_metrics(&config, &metrics, state.clone()).await?;
+        let metrics_address = server.as_ref().and_then(|server| server.local_addr().ok());
+
+        let foundation = lay_foundation(config, metrics, shutdown.clone()).await?;
+        let listener = Listener::bind(settings::listener(&foundation.config), &foundation.metrics).await?;
+        let bound = listener.local_addr().map_err(StartError::Bound)?;
+        let advertised = advertised(&foundation.config, bound);
+
+        let mut metrics_server = JoinSet::new();
+        if let Some(server) = server {
+            metrics_server.spawn(server.run(Trigger::new().signal()));
+        }
+        let mut broker = Self {
+            summary: summary(&foundation, bound, advertised.clone(), metrics_address),
+            trigger: trigger.clone(),
+            sessions: foundation.sessions.clone(),
+            partitions: Arc::clone(&foundation.partitions),
+            logs: Arc::clone(&foundation.logs),
+            tasks: JoinSet::new(),
+            metrics_server,
+            state,
+        };
+        match broker.serve(foundation, listener, advertised).await {
+            Ok(controller) => {
+                broker.state.set(BrokerState::Running);
+                broker.describe(&controller, started).await;
+                Ok(broker)
+            }
+            Err(error) => {
+                trigger.stop();
+                broker.stop().await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the doors, contends for the office of controller, and registers: in the order in which 0.8.2.2 does.
+    async fn serve(
+        &mut self,
+        foundation: Foundation,
+        listener: Listener,
+        advertised: Endpoint,
+    ) -> Result<ControllerHandle, StartError> {
+        let Foundation { config, metrics, sessions, store, logs, partitions, shutdown, .. } = foundation;
+        let me = config.id;
+        let (registration, registered) = Registration::new(sessions.clone(), registration(&advertised));
+        let (controller, handle) =
+            Controller::new(settings::controller(&config, self.summary.bound), sessions.clone(), registered);
+        let configs = TopicConfigs::new(settings::log(&config), sessions.clone());
+        let offsets = Arc::new(Offsets::new(settings::offsets(&config), Arc::clone(&partitions)));
+        let metadata = Arc::new(MetadataCache::default());
+        // A controller that was replaced before this broker started is refused from the first request on.
+        let epoch = store.controller_epoch().await?.map_or(0, |epoch| epoch.value);
+        let gauged = Gauged {
+            partitions: Arc::clone(&partitions),
+            logs: Arc::clone(&logs),
+            offsets: Arc::clone(&offsets),
+            controller: handle.clone(),
+            sessions: sessions.clone(),
+            state: self.state.clone(),
+        };
+        gauges::register(&metrics, gauged);
+        let (new_topics, offsets_topic) = settings::topics(&config);
+        let handlers = Handlers::new(Parts {
+            partitions: Arc::clone(&partitions),
+            metadata,
+            offsets: Arc::clone(&offsets),
+            auto_create: Arc::new(AutoCreate::new(sessions.clone(), new_topics, offsets_topic)),
+            topic_configs: configs.clone(),
+            controller_epoch: Arc::new(ControllerEpoch::new(epoch)),
+            controller: handle.clone(),
+            sessions: sessions.clone(),
+            metrics: metrics.replication().clone(),
+            refusals: Refusals::default(),
+            shutdown: shutdown.clone(),
+        });
+        self.tasks.spawn(listener.run(handlers, shutdown.clone()));
+
+        let (first_round, round_over) = oneshot::channel();
+        self.tasks.spawn(controller.run(shutdown.clone(), first_round));
+        // An election that takes longer goes on in the background; only its order with the registration is lost.
+        let _ = timeout(config.zookeeper.session_timeout, round_over).await;
+        self.tasks.spawn(configs.follow_changes(Arc::clone(&partitions), shutdown.clone()));
+
+        let registered = registration.register().await?;
+        self.tasks.spawn(keep_registered(registration, registered, shutdown.clone()));
+        self.tasks.spawn(live::keep_live(sessions.clone(), me, Arc::clone(&partitions), shutdown.clone()));
+        self.tasks.spawn(gauges::follow_session(metrics.clone(), sessions, shutdown.clone()));
+        ticks::start(&mut self.tasks, &config, &ticks::Ticked { logs, partitions, offsets }, &shutdown);
+        Ok(handle)
+    }
+
+    /// What there is to say about it.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Stops: no new requests, running ones finish, high watermarks and logs are written, the session is closed.
+    /// Bounded in time, also while ZooKeeper is away.
+    pub async fn stop(mut self) -> Result<(), StartError> {
+        self.state.set(BrokerState::Stopping);
+        self.trigger.stop();
+        let tasks = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(TASKS_TIMEOUT, tasks).await.is_err() {
+            tracing::warn!("some tasks did not end in time; stopping without them");
+            self.tasks.shutdown().await;
+        }
+        let (partitions, logs) = (Arc::clone(&self.partitions), Arc::clone(&self.logs));
+        let closed = tokio::task::spawn_blocking(move || {
+            let written = partitions.checkpoint_high_watermarks();
+            logs.close()?;
+            Ok::<_, StartError>(written?)
+        });
+        let closed = closed.await.unwrap_or_else(|panicked| Err(StartError::Panicked(panicked.to_string())));
+        self.sessions.close().await;
+        self.metrics_server.shutdown().await;
+        closed
+    }
+
+    async fn describe(&mut self, controller: &ControllerHandle, started: Instant) {
+        if let Ok(server) = self.sessions.describe_server().await {
+            self.summary.zookeeper_version = server.version;
+            self.summary.round_trip = server.round_trip;
+        }
+        if let Ok(store) = self.sessions.current() {
+            self.summary.brokers = store.brokers().await.map_or(1, |brokers| brokers.len());
+        }
+        self.summary.controller = controller.status().borrow().controller;
+        self.summary.ready_in = started.elapsed();
+    }
+}
+
+/// ZooKeeper, then the logs: what must be there before a client is let in.
+async fn lay_foundation(
+    config: BrokerConfig,
+    metrics: Metrics,
+    shutdown: Shutdown,
+) -> Result<Foundation, StartError> {
+    let sessions = Sessions::start(settings::zookeeper(&config), shutdown.clone()).await?;
+    let store = sessions.current()?;
+    store.create_common_paths().await?;
+    let overrides = topic_overrides(&store).await?;
+    let topics = overrides.len();
+
+    let opening = Instant::now();
+    let logs_config = settings::logs(&config, overrides);
+    let directories = config.logs.directories.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let logs = Logs::open(&logs_config)?;
+        let high_watermarks = HighWatermarks::open(&directories)?;
+        Ok::<_, crate::log::Error>((Arc::new(logs), high_watermarks))
+    });
+    let (logs, high_watermarks) =
+        opened.await.map_err(|panicked| StartError::Panicked(panicked.to_string()))??;
+    let partitions = Partitions::new(config.id, Arc::clone(&logs), high_watermarks, metrics.clone());
+    Ok(Foundation {
+        config,
+        metrics,
+        sessions,
+        store,
+        logs,
+        opened_in: opening.elapsed(),
+        topics,
+        partitions: Arc::new(partitions),
+        shutdown,
+    })
+}
+
+/// The settings of every topic, for the logs that are about to be opened. A node that can't be read leaves the broker's
+/// settings in force: 0.8.2.2 would not start.
+async fn topic_overrides(store: &Store) -> Result<HashMap<String, BTreeMap<String, String>>, StartError> {
+    let topics = store.topics().await?;
+    let overrides = store.topic_configs(&topics).await;
+    let readable = |(topic, overrides): (String, Result<BTreeMap<String, String>, _>)| {
+        let overrides = overrides.unwrap_or_else(|error| {
+            tracing::error!("{topic}: its settings are not readable ({error}); the broker's are used");
+            BTreeMap::new()
+        });
+        (topic, overrides)
+    };
+    Ok(topics.into_iter().zip(overrides).map(readable).collect())
+}
+
+async fn bind_metrics(
+    config: &BrokerConfig,
+    metrics: &Metrics,
+    state: StateGauge,
+) -> Result<Option<metrics::Server>, StartError> {
+    let listen = config.metrics.listen.as_deref().unwrap_or_default();
+    Ok(metrics::Server::bind(listen, metrics.clone(), move || state.ready()).await?)
+}
+
+/// What clients and other brokers are told: the configured address, or the port that was really bound.
+fn advertised(config: &BrokerConfig, bound: SocketAddr) -> Endpoint {
+    let port = config.advertised.port.unwrap_or_else(|| bound.port());
+    Endpoint { id: config.id, host: config.advertised.host.clone(), port: i32::from(port) }
+}
+
+fn registration(advertised: &Endpoint) -> BrokerRegistration {
+    /// There is no Java to be managed here.
+    const NO_JMX: i32 = -1;
+    BrokerRegistration {
+        id: advertised.id,
+        host: advertised.host.clone(),
+        port: advertised.port,
+        jmx_port: NO_JMX,
+        timestamp: String::new(),
+    }
+}
+
+fn summary(
+    foundation: &Foundation,
+    bound: SocketAddr,
+    advertised: Endpoint,
+    metrics: Option<SocketAddr>,
+) -> Summary {
+    Summary {
+        id: foundation.config.id,
+        advertised,
+        bound,
+        zookeeper: foundation.config.zookeeper.connect.clone(),
+        zookeeper_version: None,
+        session_timeout: foundation.store.session_timeout(),
+        round_trip: Duration::ZERO,
+        brokers: 1,
+        topics: foundation.topics,
+        controller: None,
+        directories: foundation.config.logs.directories.clone(),
+        partitions: foundation.logs.all().len(),
+        opened_in: foundation.opened_in,
+        metrics,
+        ready_in: Duration::ZERO,
+    }
+}
+
+/// Another live broker with our id is a reason to stop: clients could not tell the two apart.
+async fn keep_registered(registration: Registration, first: Store, mut shutdown: Shutdown) {
+    let stop = shutdown.clone();
+    tokio::select! {
+        () = shutdown.requested() => {}
+        error = registration.keep(first) => stop.fail(error),
+    }
+}

@@ -26,6 +26,11 @@ impl TopicConfigs {
         Self { defaults, sessions }
     }
 
+    /// The broker's own settings.
+    pub fn defaults(&self) -> &LogConfig {
+        &self.defaults
+    }
+
     /// The settings of these topics. A topic whose node can't be read gets the broker's settings: refusing it would
     /// leave its partitions without a leader.
     pub async fn of(&self, topics: BTreeSet<&str>) -> HashMap<String, LogConfig> {
@@ -35,22 +40,10 @@ impl TopicConfigs {
                 Ok(store) => store.topic_config(topic).await,
                 Err(error) => Err(error),
             };
-            let config = overrides.map(|overrides| self.overlaid(topic, &overrides)).unwrap_or_else(|error| {
-                tracing::error!("{topic}: its settings are not readable ({error}); the broker's are used");
-                self.defaults.clone()
-            });
+            let config = overlaid(topic, overrides, &self.defaults);
             configs.insert(topic.to_owned(), config);
         }
         configs
-    }
-
-    /// The broker's settings with a topic's own laid over them.
-    fn overlaid(&self, topic: &str, overrides: &BTreeMap<String, String>) -> LogConfig {
-        let (config, bad) = self.defaults.with_overrides(overrides);
-        for problem in bad {
-            tracing::error!("{topic}: {problem}; the broker's setting is used");
-        }
-        config
     }
 
     /// Applies changes for as long as the broker runs.
@@ -81,18 +74,39 @@ impl TopicConfigs {
             let pending = changes.next().await?;
             let topics: BTreeSet<&str> = pending.iter().map(|change| change.topic.as_str()).collect();
             for topic in topics {
-                let overrides = match store.topic_config(topic).await {
-                    Ok(overrides) => overrides,
+                match store.topic_config(topic).await {
+                    Ok(overrides) => {
+                        tracing::info!("{topic}: settings are now {overrides:?} over the broker's");
+                        partitions.configure(topic, &overlaid(topic, Ok(overrides), &self.defaults));
+                    }
                     Err(error @ zookeeper::Error::Corrupt { .. }) => {
                         tracing::error!("{topic}: {error}; its settings stay as they were");
-                        continue;
                     }
                     Err(error) => return Err(error),
-                };
-                partitions.configure(topic, &self.overlaid(topic, &overrides));
-                tracing::info!("{topic}: settings are now {overrides:?} over the broker's");
+                }
             }
             store.purge_config_changes(SystemTime::now()).await?;
+        }
+    }
+}
+
+/// The broker's settings with a topic's own laid over them. Where those can't be read the broker's hold.
+pub(crate) fn overlaid(
+    topic: &str,
+    overrides: Result<BTreeMap<String, String>, zookeeper::Error>,
+    defaults: &LogConfig,
+) -> LogConfig {
+    match overrides {
+        Ok(overrides) => {
+            let (config, bad) = defaults.with_overrides(&overrides);
+            for problem in bad {
+                tracing::error!("{topic}: {problem}; the broker's setting is used");
+            }
+            config
+        }
+        Err(error) => {
+            tracing::error!("{topic}: its settings are not readable ({error}); the broker's are used");
+            defaults.clone()
         }
     }
 }

@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::net::Caller;
-use crate::net::CallerConfig;
 use crate::protocol::ErrorCode;
 use crate::protocol::leader_and_isr::LeaderAndIsrRequest;
 use crate::protocol::update_metadata::UpdateMetadataRequest;
@@ -17,6 +16,15 @@ use crate::types::Endpoint;
 
 /// Pause before a failed request is sent again, as in 0.8.2.2 (RequestSendThread).
 const RETRY_PAUSE: Duration = Duration::from_millis(300);
+
+/// How brokers are called.
+#[derive(Debug, Clone)]
+pub struct Calls {
+    /// How long an answer may take.
+    pub within: Duration,
+    /// What the controller calls itself.
+    pub client_id: String,
+}
 
 /// One order for a broker.
 #[derive(Debug)]
@@ -38,7 +46,7 @@ pub(crate) struct Channel {
 
 impl Channel {
     /// Starts the task that delivers to `endpoint`.
-    pub(crate) fn start(endpoint: Endpoint, config: CallerConfig) -> Self {
+    pub(crate) fn start(endpoint: Endpoint, config: Calls) -> Self {
         let (orders, queue) = mpsc::unbounded_channel();
         Self { orders, task: tokio::spawn(deliver(endpoint, config, queue)) }
     }
@@ -56,7 +64,7 @@ impl Drop for Channel {
     }
 }
 
-async fn deliver(endpoint: Endpoint, config: CallerConfig, mut queue: mpsc::UnboundedReceiver<Order>) {
+async fn deliver(endpoint: Endpoint, config: Calls, mut queue: mpsc::UnboundedReceiver<Order>) {
     let mut caller = None;
     while let Some(order) = queue.recv().await {
         let mut failed_before = false;
@@ -76,12 +84,12 @@ async fn deliver(endpoint: Endpoint, config: CallerConfig, mut queue: mpsc::Unbo
 async fn send(
     caller: &mut Option<Caller>,
     endpoint: &Endpoint,
-    config: &CallerConfig,
+    config: &Calls,
     order: &Order,
 ) -> Result<(), crate::net::CallError> {
     let connected = match caller {
         Some(connected) => connected,
-        None => caller.insert(Caller::connect(&endpoint.host, endpoint.port, config).await?),
+        None => caller.insert(Caller::connect(endpoint, config.within, Some(&config.client_id)).await?),
     };
     match order {
         Order::LeaderAndIsr(request) => {

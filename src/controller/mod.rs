@@ -19,10 +19,10 @@ use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::sync::watch as channel_watch;
 
+pub use crate::controller::channel::Calls;
 use crate::controller::event::Event;
 use crate::controller::notify::Channels;
 use crate::controller::run::Term;
-use crate::net::CallerConfig;
 use crate::shutdown::Shutdown;
 use crate::types::BrokerId;
 use crate::types::TopicPartition;
@@ -48,7 +48,7 @@ pub struct Config {
     /// Whether a replica outside the ISR may lead when nobody else is left.
     pub unclean_election: bool,
     /// How brokers are called.
-    pub calls: CallerConfig,
+    pub calls: Calls,
 }
 
 /// The controller as others in this process see it.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use crate::controller::channel::Calls;
 use crate::controller::channel::Channel;
 use crate::controller::channel::Order;
 use crate::controller::state::ClusterState;
 use crate::controller::state::Leadership;
-use crate::net::CallerConfig;
 use crate::protocol::leader_and_isr::Leader;
 use crate::protocol::leader_and_isr::LeaderAndIsrRequest;
 use crate::protocol::leader_and_isr::PartitionState;
@@ -23,13 +23,13 @@ pub(crate) struct Channels {
     me: BrokerId,
     /// Where this process listens: its own broker is reached even where its advertised address is not.
     own_address: SocketAddr,
-    config: CallerConfig,
+    config: Calls,
     channels: BTreeMap<BrokerId, (Endpoint, String, Channel)>,
 }
 
 impl Channels {
     /// No channel yet.
-    pub(crate) fn new(me: BrokerId, own_address: SocketAddr, config: CallerConfig) -> Self {
+    pub(crate) fn new(me: BrokerId, own_address: SocketAddr, config: Calls) -> Self {
         Self { me, own_address, config, channels: BTreeMap::new() }
     }
 

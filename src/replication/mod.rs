@@ -16,7 +16,6 @@ pub use controller_epoch::Stale;
 pub use error::Error;
 pub use high_watermarks::HighWatermarks;
 pub use partition::Appended;
-pub use partition::CompressionLimits;
 pub use partition::Found;
 pub use partition::Partition;
 pub use partition::RoleName;

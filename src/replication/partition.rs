@@ -14,8 +14,8 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::log::Log;
+use crate::log::LogConfig;
 use crate::message::slice::FileSlice;
-use crate::message::set::Limits;
 use crate::message::set::ProducedSet;
 use crate::metrics::TopicMetrics;
 use crate::protocol::produce::Acks;
@@ -35,19 +35,9 @@ const NO_EPOCH: i32 = -1;
 pub struct Partition {
     topic_partition: TopicPartition,
     me: BrokerId,
-    compression: CompressionLimits,
     metrics: Arc<TopicMetrics>,
     state: RwLock<State>,
     progress: watch::Sender<Progress>,
-}
-
-/// How far compressed sets may unfold, and how they are packed again.
-#[derive(Debug, Clone, Copy)]
-pub struct CompressionLimits {
-    /// Most bytes that one compressed set may unfold to.
-    pub max_decompressed_bytes: usize,
-    /// gzip level of sets that are packed again, 1 (fast) to 9 (small).
-    pub gzip_level: u32,
 }
 
 /// What leadership changes replace as a whole.
@@ -57,6 +47,8 @@ struct State {
     role: Role,
     leader_epoch: i32,
     zk_version: i32,
+    /// How many replicas the partition is to have.
+    replicas: usize,
 }
 
 /// What this broker is to a partition.
@@ -104,13 +96,8 @@ pub struct Found {
 
 impl Partition {
     /// A partition of which this broker has only heard.
-    pub fn new(
-        topic_partition: TopicPartition,
-        me: BrokerId,
-        compression: CompressionLimits,
-        metrics: Arc<TopicMetrics>,
-    ) -> Self {
-        let state = State { log: None, role: Role::Unassigned, leader_epoch: NO_EPOCH, zk_version: 0 };
+    pub fn new(topic_partition: TopicPartition, me: BrokerId, metrics: Arc<TopicMetrics>) -> Self {
+        let state = State { log: None, role: Role::Unassigned, leader_epoch: NO_EPOCH, zk_version: 0, replicas: 0 };
         let progress = Progress {
             leader_epoch: NO_EPOCH,
             leads: false,
@@ -121,7 +108,6 @@ impl Partition {
         Self {
             topic_partition,
             me,
-            compression,
             metrics,
             state: RwLock::new(state),
             progress: watch::Sender::new(progress),
@@ -177,6 +163,11 @@ impl Partition {
         }
     }
 
+    /// How many replicas are assigned.
+    pub fn replicas(&self) -> usize {
+        self.read_state().replicas
+    }
+
     /// First offset that is not committed.
     pub fn high_watermark(&self) -> i64 {
         self.progress.borrow().high_watermark
@@ -193,16 +184,12 @@ impl Partition {
         let (log, isr) = state.leading()?;
         let config = log.config();
         if acks == Acks::AllInSync {
-            let (in_sync, required) = (lock(isr).members().len(), config.min_insync_replicas);
+            let (in_sync, required) = (lock(isr).members().len(), required(&config));
             if in_sync < required {
                 return Err(Error::NotEnoughReplicas { in_sync, required });
             }
         }
-        let checked = set.check(&Limits {
-            max_message_bytes: config.max_message_bytes,
-            max_decompressed_bytes: self.compression.max_decompressed_bytes,
-            gzip_level: self.compression.gzip_level,
-        })?;
+        let checked = set.check(&config.limits())?;
         let leader_epoch = state.leader_epoch;
         if checked.is_empty() {
             return Ok(Appended { base_offset: None, end_offset: 0, messages: 0, leader_epoch });
@@ -292,6 +279,7 @@ impl Partition {
             role: Role::Leader(Mutex::new(Isr::new(self.me, &order.replicas, &order.isr, Instant::now()))),
             leader_epoch: order.leader_epoch,
             zk_version: order.zk_version,
+            replicas: order.replicas.len(),
         };
         self.progress.send_modify(|progress| progress.high_watermark = high_watermark);
         self.publish(&state);
@@ -306,6 +294,7 @@ impl Partition {
             role: Role::Follower(leader),
             leader_epoch: order.leader_epoch,
             zk_version: order.zk_version,
+            replicas: order.replicas.len(),
         };
         self.progress.send_modify(|progress| progress.high_watermark = high_watermark);
         self.publish(&state);
@@ -378,7 +367,7 @@ impl Partition {
 
     /// The topic's `min.insync.replicas`.
     pub fn min_insync_replicas(&self) -> usize {
-        self.read_state().log.as_ref().map_or(1, |log| log.config().min_insync_replicas)
+        self.read_state().log.as_ref().map_or(1, |log| required(&log.config()))
     }
 
     fn read_state(&self) -> RwLockReadGuard<'_, State> {
@@ -404,6 +393,10 @@ fn settles(progress: &Progress, appended: &Appended, acks: Acks) -> bool {
     progress.leader_epoch != appended.leader_epoch
         || !progress.leads
         || progress.acknowledges(appended.end_offset, acks)
+}
+
+fn required(config: &LogConfig) -> usize {
+    usize::try_from(config.min_in_sync_replicas).unwrap_or(usize::MAX)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -18,7 +18,6 @@ use crate::protocol::leader_and_isr::PartitionState;
 use crate::protocol::stop_replica::StopReplicaRequest;
 use crate::replication::error::Error;
 use crate::replication::high_watermarks::HighWatermarks;
-use crate::replication::partition::CompressionLimits;
 use crate::replication::partition::Partition;
 use crate::replication::partition::RoleName;
 use crate::types::BrokerId;
@@ -28,7 +27,6 @@ use crate::types::TopicPartition;
 #[derive(Debug)]
 pub struct Partitions {
     me: BrokerId,
-    compression: CompressionLimits,
     logs: Arc<Logs>,
     high_watermarks: HighWatermarks,
     metrics: Metrics,
@@ -77,13 +75,12 @@ impl Partitions {
     /// No partition yet: the controller says which.
     pub fn new(
         me: BrokerId,
-        compression: CompressionLimits,
         logs: Arc<Logs>,
         high_watermarks: HighWatermarks,
         metrics: Metrics,
     ) -> Self {
         let topics = RwLock::new(HashMap::new());
-        Self { me, compression, logs, high_watermarks, metrics, topics, changes: watch::Sender::new(0) }
+        Self { me, logs, high_watermarks, metrics, topics, changes: watch::Sender::new(0) }
     }
 
     /// A partition that this broker knows.
@@ -111,13 +108,17 @@ impl Partitions {
         self.all().into_iter().filter_map(role).collect()
     }
 
-    /// Takes the roles that a controller orders, with the configuration of each topic. Blocks on the disk.
-    pub fn apply_roles(&self, order: &LeaderAndIsrRequest, configs: &HashMap<String, LogConfig>) -> Vec<Outcome> {
+    /// Takes the roles that a controller orders, with the settings of each topic whose log is new. Blocks on the disk.
+    pub fn apply_roles(
+        &self,
+        order: &LeaderAndIsrRequest,
+        config: impl Fn(&str) -> LogConfig,
+    ) -> Vec<Outcome> {
         let outcome = |(topic, number, state): &(String, i32, PartitionState)| {
             let topic_partition = TopicPartition::new(topic.as_str(), *number);
             let partition = self.get_or_create(&topic_partition);
             let alive = |leader: BrokerId| order.live_leaders.iter().any(|endpoint| endpoint.id == leader);
-            let result = self.apply_role(&partition, state, alive, configs.get(topic));
+            let result = self.apply_role(&partition, state, alive, || config(topic));
             Outcome { topic_partition, result }
         };
         let outcomes = order.partitions.iter().map(outcome).collect();
@@ -130,7 +131,7 @@ impl Partitions {
         partition: &Partition,
         state: &PartitionState,
         alive: impl Fn(BrokerId) -> bool,
-        config: Option<&LogConfig>,
+        config: impl FnOnce() -> LogConfig,
     ) -> Result<Transition, Error> {
         let name = partition.topic_partition();
         if state.leader_epoch <= partition.leader_epoch() {
@@ -211,16 +212,15 @@ impl Partitions {
         let partitions = topics.entry(Arc::clone(&name.topic)).or_default();
         let new = || {
             let metrics = self.metrics.topics().topic(&name.topic);
-            Arc::new(Partition::new(name.clone(), self.me, self.compression, metrics))
+            Arc::new(Partition::new(name.clone(), self.me, metrics))
         };
         Arc::clone(partitions.entry(name.partition).or_insert_with(new))
     }
 
-    fn log(&self, name: &TopicPartition, config: Option<&LogConfig>) -> Result<Arc<Log>, Error> {
-        match (self.logs.get(name), config) {
-            (Some(log), _) => Ok(log),
-            (None, Some(config)) => Ok(self.logs.create(name, config.clone())?),
-            (None, None) => Ok(self.logs.create(name, self.logs.defaults().clone())?),
+    fn log(&self, name: &TopicPartition, config: impl FnOnce() -> LogConfig) -> Result<Arc<Log>, Error> {
+        match self.logs.get(name) {
+            Some(log) => Ok(log),
+            None => Ok(self.logs.create(name, config())?),
         }
     }
 

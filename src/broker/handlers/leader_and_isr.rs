@@ -42,8 +42,9 @@ pub(crate) fn handle(
             }
         };
         let topics: BTreeSet<_> = request.partitions.iter().map(|(topic, _, _)| topic.as_str()).collect();
-        let configs = configs.of(topics).await;
-        let apply = move || (partitions.apply_roles(&request, &configs), partitions);
+        let of_topics = configs.of(topics).await;
+        let config = move |topic: &str| of_topics.get(topic).unwrap_or_else(|| configs.defaults()).clone();
+        let apply = move || (partitions.apply_roles(&request, config), partitions);
         let Ok((outcomes, partitions)) = tokio::task::spawn_blocking(apply).await else {
             return Reply::Close; // The process is going down.
         };
