@@ -16,6 +16,8 @@ pub mod entry;
 mod lz4;
 pub mod set;
 pub mod slice;
+#[cfg(test)]
+mod tests;
 mod xerial;
 
 pub use codec::Codec;

@@ -20,6 +20,8 @@ pub mod offset_commit;
 pub mod offset_fetch;
 pub mod produce;
 pub mod stop_replica;
+#[cfg(test)]
+mod tests;
 pub mod update_metadata;
 
 use bytes::Buf;
