@@ -1,0 +1,4 @@
+//! What tests start and talk to.
+
+pub(crate) mod proxy;
+pub(crate) mod zookeeper;
