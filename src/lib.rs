@@ -1,5 +1,6 @@
 //! Gregor: a message broker that takes the place of Apache Kafka 0.8.2 brokers.
 
+pub mod log;
 pub mod message;
 pub mod shutdown;
 pub mod types;

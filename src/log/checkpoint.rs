@@ -37,7 +37,10 @@ pub struct OffsetCheckpoint {
 impl OffsetCheckpoint {
     /// Names the file; it needn't exist.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, replacing: Mutex::new(()) }
+        Self {
+            path,
+            replacing: Mutex::new(()),
+        }
     }
 
     /// What the file holds. A missing, empty or malformed one holds nothing: less is known then, and what depends on
@@ -116,7 +119,10 @@ mod tests {
 
     #[test]
     fn the_text_is_that_of_0_8() {
-        assert_eq!(text(&offsets(&[("cmp", 0, 189), ("plain", 0, 200)])), "0\n2\ncmp 0 189\nplain 0 200\n");
+        assert_eq!(
+            text(&offsets(&[("cmp", 0, 189), ("plain", 0, 200)])),
+            "0\n2\ncmp 0 189\nplain 0 200\n"
+        );
         assert_eq!(text(&offsets(&[])), "0\n0\n");
     }
 
@@ -130,7 +136,11 @@ mod tests {
         checkpoint.write(&offsets(&[("a", 0, 1)])).unwrap();
         checkpoint.write(&written).unwrap();
         assert_eq!(checkpoint.read().unwrap(), written);
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file is left");
+        assert_eq!(
+            fs::read_dir(directory.path()).unwrap().count(),
+            1,
+            "no temporary file is left"
+        );
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub struct LogConfig {
     pub min_in_sync_replicas: u32,
     /// What the compressed messages of one produced set may decompress to. No topic overrides it.
     pub max_decompressed_bytes: usize,
+    /// How hard gzip tries when a set is compressed anew. No topic overrides it.
+    pub gzip_level: u32,
 }
 
 impl Default for LogConfig {
@@ -82,7 +84,8 @@ impl Default for LogConfig {
             cleanup_policy: CleanupPolicy::Delete,
             unclean_leader_election: true,
             min_in_sync_replicas: 1,
-            max_decompressed_bytes: 256 * 1024 * 1024,
+            max_decompressed_bytes: Limits::default().max_decompressed_bytes,
+            gzip_level: Limits::default().gzip_level,
         }
     }
 }
@@ -110,6 +113,7 @@ impl LogConfig {
         Limits {
             max_message_bytes: self.max_message_bytes,
             max_decompressed_bytes: self.max_decompressed_bytes,
+            gzip_level: self.gzip_level,
         }
     }
 
@@ -123,7 +127,9 @@ impl LogConfig {
             "flush.ms" => self.flush_ms = millis(value)?,
             "retention.bytes" => self.retention_bytes = u64::try_from(number::<i64>(value)?).ok(),
             "retention.ms" => {
-                self.retention_ms = u64::try_from(number::<i64>(value)?).ok().map(Duration::from_millis);
+                self.retention_ms = u64::try_from(number::<i64>(value)?)
+                    .ok()
+                    .map(Duration::from_millis);
             }
             "max.message.bytes" => {
                 self.max_message_bytes = usize::try_from(int(value, 0)?).map_err(|_| "is too large")?;
@@ -162,7 +168,11 @@ fn number<T: FromStr>(value: &str) -> Result<T, &'static str> {
 /// A Java int that is at least `least`.
 fn int(value: &str, least: u64) -> Result<u64, &'static str> {
     let number = u64::try_from(number::<i32>(value)?).map_err(|_| "must not be negative")?;
-    if number < least { Err("is too small") } else { Ok(number) }
+    if number < least {
+        Err("is too small")
+    } else {
+        Ok(number)
+    }
 }
 
 /// A Java long that is not negative.
@@ -176,7 +186,11 @@ fn millis(value: &str) -> Result<Duration, &'static str> {
 
 fn ratio(value: &str) -> Result<f64, &'static str> {
     let ratio = number(value)?;
-    if (0.0..=1.0).contains(&ratio) { Ok(ratio) } else { Err("must be between 0 and 1") }
+    if (0.0..=1.0).contains(&ratio) {
+        Ok(ratio)
+    } else {
+        Err("must be between 0 and 1")
+    }
 }
 
 fn boolean(value: &str) -> Result<bool, &'static str> {
@@ -189,7 +203,11 @@ fn boolean(value: &str) -> Result<bool, &'static str> {
 
 /// As 0.8.2.2 does (LogConfig.fromProps): whatever isn't "delete" compacts.
 fn policy(value: &str) -> CleanupPolicy {
-    if value.eq_ignore_ascii_case("delete") { CleanupPolicy::Delete } else { CleanupPolicy::Compact }
+    if value.eq_ignore_ascii_case("delete") {
+        CleanupPolicy::Delete
+    } else {
+        CleanupPolicy::Compact
+    }
 }
 
 #[cfg(test)]
@@ -240,7 +258,7 @@ mod tests {
             cleanup_policy: CleanupPolicy::Compact,
             unclean_leader_election: false,
             min_in_sync_replicas: 2,
-            max_decompressed_bytes: LogConfig::default().max_decompressed_bytes,
+            ..LogConfig::default()
         };
         assert_eq!(config, expected);
     }
@@ -268,7 +286,10 @@ mod tests {
         ] {
             let (config, bad) = overridden(&[(name, value), ("flush.messages", "3")]);
             assert_eq!(bad.iter().map(|b| b.name.as_str()).collect::<Vec<_>>(), [name]);
-            let expected = LogConfig { flush_messages: 3, ..LogConfig::default() };
+            let expected = LogConfig {
+                flush_messages: 3,
+                ..LogConfig::default()
+            };
             assert_eq!(config, expected, "{name}={value}");
         }
     }

@@ -55,6 +55,9 @@ pub enum Error {
         /// The position in it.
         position: u64,
     },
+    /// There can't be a directory for this partition.
+    #[error("{0} is no legal name of a partition")]
+    IllegalName(TopicPartition),
     /// The log was closed or deleted.
     #[error("log {0} is closed")]
     Closed(TopicPartition),

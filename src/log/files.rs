@@ -165,13 +165,20 @@ mod tests {
         let again = files.last().unwrap().readable().unwrap();
         assert!(Arc::ptr_eq(&again, &files.last().unwrap().readable().unwrap()));
         drop(files);
-        assert_eq!(lock(&open_files.recent).len(), 0, "files that are gone are not kept");
+        assert_eq!(
+            lock(&open_files.recent).len(),
+            0,
+            "files that are gone are not kept"
+        );
     }
 
     #[test]
     fn a_missing_file_is_an_error_with_its_path() {
         let file = SegmentFile::new(PathBuf::from("/nowhere/x"), &Arc::default());
         let error = file.readable().unwrap_err();
-        assert!(error.is_not_found() && error.to_string().contains("/nowhere/x"), "{error}");
+        assert!(
+            error.is_not_found() && error.to_string().contains("/nowhere/x"),
+            "{error}"
+        );
     }
 }

@@ -99,9 +99,14 @@ impl OffsetIndex {
 
     /// Adds an entry, if it fits and comes after the last one and the base offset. The index may lack entries, but must not have others.
     pub(crate) fn append(&self, entry: IndexEntry) -> Result<(), Error> {
-        let relative = entry.offset.checked_sub(self.base_offset).and_then(|offset| i32::try_from(offset).ok());
+        let relative = entry
+            .offset
+            .checked_sub(self.base_offset)
+            .and_then(|offset| i32::try_from(offset).ok());
         let position = u32::try_from(entry.position).ok();
-        let (Some(relative @ 1..), Some(position)) = (relative, position) else { return Ok(()) };
+        let (Some(relative @ 1..), Some(position)) = (relative, position) else {
+            return Ok(());
+        };
         let mut last = lock(&self.last);
         if last.is_none() {
             *last = self.last_entry()?;
@@ -123,7 +128,10 @@ impl OffsetIndex {
 
     /// The last entry.
     pub(crate) fn last_entry(&self) -> Result<Option<IndexEntry>, Error> {
-        self.entries().checked_sub(1).map(|last| self.read(last)).transpose()
+        self.entries()
+            .checked_sub(1)
+            .map(|last| self.read(last))
+            .transpose()
     }
 
     /// The greatest entry whose offset is not above `offset`.
@@ -173,7 +181,7 @@ impl OffsetIndex {
             Some("its length is no multiple of 8")
         } else if last.is_some_and(|last| last.offset <= self.base_offset) {
             Some("its last offset is not above the base offset")
-        } else if last.is_some_and(|last| last.position >= segment_len) {
+        } else if last.is_some_and(|last| last.position > segment_len) {
             Some("its last position is beyond the segment's end")
         } else {
             None
@@ -207,7 +215,9 @@ impl OffsetIndex {
             .map_err(Error::io(self.file.path()))?;
         let [a, b, c, d, e, f, g, h] = bytes;
         Ok(IndexEntry {
-            offset: self.base_offset.saturating_add(u32::from_be_bytes([a, b, c, d]).into()),
+            offset: self
+                .base_offset
+                .saturating_add(u32::from_be_bytes([a, b, c, d]).into()),
             position: u32::from_be_bytes([e, f, g, h]).into(),
         })
     }
@@ -260,7 +270,9 @@ mod tests {
         let index = index(&directory, 80);
         assert_eq!(index.lookup(i64::MAX).unwrap(), None);
         for n in 1..=5 {
-            index.append(entry(BASE + 10 * n, 100 * n.unsigned_abs())).unwrap();
+            index
+                .append(entry(BASE + 10 * n, 100 * n.unsigned_abs()))
+                .unwrap();
         }
         for (offset, found) in [
             (i64::MIN, None),
@@ -279,7 +291,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let index = index(&directory, 16);
         let big = i64::from(i32::MAX);
-        for bad in [entry(BASE, 1), entry(0, 1), entry(BASE + big + 1, 1), entry(9, 1 << 32)] {
+        for bad in [
+            entry(BASE, 1),
+            entry(0, 1),
+            entry(BASE + big + 1, 1),
+            entry(9, 1 << 32),
+        ] {
             index.append(bad).unwrap();
             assert_eq!(index.entries(), 0, "{bad:?}");
         }
@@ -320,8 +337,9 @@ mod tests {
             reopen(&directory).defect(100).unwrap()
         };
         assert_eq!(defect(&[]), None);
-        assert_eq!(defect(&[0, 0, 0, 1, 0, 0, 0, 99]), None);
-        assert!(defect(&[0, 0, 0, 1, 0, 0, 0, 100]).is_some());
+        // A truncation that cuts the entry itself leaves this.
+        assert_eq!(defect(&[0, 0, 0, 1, 0, 0, 0, 100]), None);
+        assert!(defect(&[0, 0, 0, 1, 0, 0, 0, 101]).is_some());
         assert!(defect(&[0; 8]).is_some());
         assert!(defect(&[0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0]).is_some());
         assert!(defect(&[0, 0, 0, 1, 0, 0, 0, 9, 7]).is_some());

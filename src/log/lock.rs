@@ -40,7 +40,10 @@ impl DirectoryLock {
         let canonical = directory.canonicalize().map_err(Error::directory(directory))?;
         let mut here = lock(&HERE);
         if here.contains(&canonical) {
-            return Err(Error::Locked { directory: directory.to_owned(), holder: Holder::Here });
+            return Err(Error::Locked {
+                directory: directory.to_owned(),
+                holder: Holder::Here,
+            });
         }
         let path = directory.join(LOCK_FILE);
         let file = File::options()
@@ -52,13 +55,18 @@ impl DirectoryLock {
         match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).map_err(std::io::Error::from) {
             Ok(()) => {
                 here.insert(canonical.clone());
-                Ok(Self { canonical, _file: file })
+                Ok(Self {
+                    canonical,
+                    _file: file,
+                })
             }
             // POSIX allows either for a lock that somebody holds.
-            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::PermissionDenied) => Err(Error::Locked {
-                directory: directory.to_owned(),
-                holder: holder(&file).map_or(Holder::Unknown, Holder::Process),
-            }),
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::PermissionDenied) => {
+                Err(Error::Locked {
+                    directory: directory.to_owned(),
+                    holder: holder(&file).map_or(Holder::Unknown, Holder::Process),
+                })
+            }
             Err(source) => Err(Error::Io { path, source }),
         }
     }
@@ -73,7 +81,10 @@ impl Drop for DirectoryLock {
 /// Who holds a lock on the file, as far as the kernel tells.
 fn holder(file: &File) -> Option<u32> {
     let metadata = file.metadata().ok()?;
-    let (major, minor) = (rustix::fs::major(metadata.dev()), rustix::fs::minor(metadata.dev()));
+    let (major, minor) = (
+        rustix::fs::major(metadata.dev()),
+        rustix::fs::minor(metadata.dev()),
+    );
     let locked = format!("{major:02x}:{minor:02x}:{}", metadata.ino());
     holder_of(&locked, &fs::read_to_string("/proc/locks").ok()?)
 }
@@ -103,7 +114,9 @@ mod tests {
     /// Not a test by itself: what the child process of the next one does.
     #[test]
     fn hold_a_lock_until_told() {
-        let Some(directory) = std::env::var_os(DIRECTORY) else { return };
+        let Some(directory) = std::env::var_os(DIRECTORY) else {
+            return;
+        };
         let _lock = DirectoryLock::acquire(Path::new(&directory)).unwrap();
         // The last word, so that it is a line of its own whatever the test harness has printed.
         eprintln!("\nlocked");
@@ -115,7 +128,11 @@ mod tests {
     fn a_directory_that_another_process_uses_is_refused_and_the_process_named() {
         let directory = tempfile::tempdir().unwrap();
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "log::lock::tests::hold_a_lock_until_told", "--nocapture"])
+            .args([
+                "--exact",
+                "log::lock::tests::hold_a_lock_until_told",
+                "--nocapture",
+            ])
             .env(DIRECTORY, directory.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -123,12 +140,24 @@ mod tests {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        assert!(lines.map_while(Result::ok).any(|line| line == "locked"), "the child locks");
+        assert!(
+            lines.map_while(Result::ok).any(|line| line == "locked"),
+            "the child locks"
+        );
 
         let error = DirectoryLock::acquire(directory.path()).unwrap_err();
-        let Error::Locked { directory: named, holder } = &error else { panic!("{error}") };
+        let Error::Locked {
+            directory: named,
+            holder,
+        } = &error
+        else {
+            panic!("{error}")
+        };
         assert_eq!(named, directory.path());
-        assert!([Holder::Process(child.id()), Holder::Unknown].contains(holder), "{holder}");
+        assert!(
+            [Holder::Process(child.id()), Holder::Unknown].contains(holder),
+            "{holder}"
+        );
 
         drop(child.stdin.take());
         assert!(child.wait().unwrap().success());
@@ -140,7 +169,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let first = DirectoryLock::acquire(directory.path()).unwrap();
         let again = DirectoryLock::acquire(&directory.path().join(".")).unwrap_err();
-        assert!(matches!(again, Error::Locked { holder: Holder::Here, .. }), "{again}");
+        assert!(
+            matches!(
+                again,
+                Error::Locked {
+                    holder: Holder::Here,
+                    ..
+                }
+            ),
+            "{again}"
+        );
         drop(first);
         DirectoryLock::acquire(directory.path()).unwrap();
         assert_eq!(fs::read(directory.path().join(LOCK_FILE)).unwrap(), b"");

@@ -61,14 +61,23 @@ mod tests {
             .map(|&(size, age)| {
                 base_offset += 10;
                 let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW - age);
-                SegmentSummary { base_offset, size, modified }
+                SegmentSummary {
+                    base_offset,
+                    size,
+                    modified,
+                }
             })
             .collect()
     }
 
     fn count(sizes_and_ages: &[(u64, u64)], seconds: Option<u64>, bytes: Option<u64>) -> usize {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
-        expired(&segments(sizes_and_ages), now, seconds.map(Duration::from_secs), bytes)
+        expired(
+            &segments(sizes_and_ages),
+            now,
+            seconds.map(Duration::from_secs),
+            bytes,
+        )
     }
 
     #[test]
@@ -80,7 +89,11 @@ mod tests {
     #[test]
     fn old_segments_go_up_to_the_first_younger_one() {
         assert_eq!(count(&[(1, 30), (1, 5), (1, 30)], Some(10), None), 1);
-        assert_eq!(count(&[(1, 10)], Some(10), None), 0, "the limit itself is not beyond it");
+        assert_eq!(
+            count(&[(1, 10)], Some(10), None),
+            0,
+            "the limit itself is not beyond it"
+        );
         assert_eq!(count(&[(1, 11)], Some(10), None), 1, "the active segment too");
     }
 
@@ -88,7 +101,11 @@ mod tests {
     fn an_empty_last_segment_stays() {
         assert_eq!(count(&[(1, 30), (0, 30)], Some(10), Some(0)), 1);
         assert_eq!(count(&[(0, 30)], Some(10), Some(0)), 0);
-        assert_eq!(count(&[(0, 30), (1, 30)], Some(10), None), 2, "an empty older one goes");
+        assert_eq!(
+            count(&[(0, 30), (1, 30)], Some(10), None),
+            2,
+            "an empty older one goes"
+        );
     }
 
     #[test]

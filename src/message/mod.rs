@@ -15,6 +15,7 @@ pub mod entry;
 mod lz4;
 pub mod set;
 pub mod slice;
+pub mod stored;
 mod xerial;
 
 pub use codec::Codec;
