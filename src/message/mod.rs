@@ -16,6 +16,7 @@ pub mod entry;
 mod lz4;
 pub mod set;
 pub mod slice;
+pub mod stored;
 #[cfg(test)]
 mod tests;
 mod xerial;

@@ -1,0 +1,33 @@
+//! Making changes to directories and files survive a loss of power.
+
+use std::fs;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use crate::log::Error;
+
+/// Makes the names in a directory durable: files that were created, renamed or removed.
+pub(crate) fn sync_directory(path: &Path) -> Result<(), Error> {
+    File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .map_err(Error::io(path))
+}
+
+/// Puts `contents` in the place of a file, in such a way that after a crash either the old or the new one is there.
+pub(crate) fn replace_file(path: &Path, temporary: &Path, contents: &[u8]) -> Result<(), Error> {
+    let mut file = File::create(temporary).map_err(Error::io(temporary))?;
+    file.write_all(contents)
+        .and_then(|()| file.sync_all())
+        .map_err(Error::io(temporary))?;
+    fs::rename(temporary, path).map_err(Error::io(path))?;
+    path.parent().map_or(Ok(()), sync_directory)
+}
+
+/// Removes a file; it is no error when it isn't there.
+pub(crate) fn remove_if_present(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path)(source)),
+        _ => Ok(()),
+    }
+}

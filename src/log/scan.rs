@@ -1,0 +1,225 @@
+//! Walking the entries of a segment from front to back.
+//!
+//! [`Headers`] reads nothing but the twelve bytes before each message: it finds positions. [`EntryReader`] reads
+//! everything, a piece at a time: it checks. No size that an entry announces makes either of them reserve memory.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use crate::message;
+use crate::message::entry::EntryHeader;
+use crate::message::entry::HEADER_LEN;
+use crate::message::entry::StoredEntry;
+use crate::message::entry::check_stored;
+use crate::message::stored::CrcCheck;
+
+/// Bytes read at a time.
+const PIECE_LEN: usize = 1024 * 1024;
+/// Entries up to this size are held in memory to be checked; the checksum of larger ones is computed piece by piece.
+const HELD_LEN: usize = 16 * 1024 * 1024;
+/// [`HEADER_LEN`] in a file.
+const HEADER_LEN_ON_DISK: u64 = HEADER_LEN as u64;
+
+/// Where an entry is, and its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Located {
+    pub(crate) position: u64,
+    pub(crate) header: EntryHeader,
+}
+
+impl Located {
+    /// Where the next entry begins.
+    pub(crate) fn end(&self) -> u64 {
+        // A length in memory always fits.
+        self.position + u64::try_from(self.header.len).unwrap_or(u64::MAX / 2)
+    }
+}
+
+/// The entry headers of a file, from a position on.
+#[derive(Debug)]
+pub(crate) struct Headers<'a> {
+    file: &'a File,
+    position: u64,
+    end: u64,
+}
+
+impl<'a> Headers<'a> {
+    /// Walks from `position`, where an entry must begin, to `end`.
+    pub(crate) fn new(file: &'a File, position: u64, end: u64) -> Self {
+        Self { file, position, end }
+    }
+
+    /// Where the walk stands.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The next header; none at the end, or where no message can follow. The entry may be cut short by the end.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Result<Located, message::Error>>> {
+        if self.position + HEADER_LEN_ON_DISK >= self.end {
+            return Ok(None);
+        }
+        let mut bytes = [0; HEADER_LEN];
+        match self.file.read_exact_at(&mut bytes, self.position) {
+            Ok(()) => {}
+            // The file was cut meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        Ok(Some(EntryHeader::parse(&bytes).map(|header| {
+            let located = Located {
+                position: self.position,
+                header,
+            };
+            self.position = located.end();
+            located
+        })))
+    }
+}
+
+/// What comes next in a segment.
+#[derive(Debug)]
+pub(crate) enum Checked {
+    /// A whole entry.
+    Entry {
+        at: Located,
+        /// What its check says.
+        check: Result<StoredEntry, message::Error>,
+    },
+    /// No whole entry comes any more.
+    End,
+}
+
+/// Reads the entries of a file and checks them, holding one at a time.
+#[derive(Debug)]
+pub(crate) struct EntryReader<'a> {
+    file: &'a File,
+    end: u64,
+    /// Where the next entry begins.
+    position: u64,
+    /// Bytes of the file; those from `position` on begin at `used`.
+    buffer: Vec<u8>,
+    used: usize,
+}
+
+impl<'a> EntryReader<'a> {
+    /// Reads a file of `len` bytes from its beginning.
+    pub(crate) fn new(file: &'a File, len: u64) -> Self {
+        Self {
+            file,
+            end: len,
+            position: 0,
+            buffer: Vec::new(),
+            used: 0,
+        }
+    }
+
+    /// The next entry. A wrapper is opened only if its first offset is wanted; that of an entry too large to be held
+    /// is not known, and its check then says [`message::Error::TooLarge`].
+    pub(crate) fn next(&mut self, want_first_offset: bool) -> io::Result<Checked> {
+        if !self.hold(HEADER_LEN)? {
+            return Ok(Checked::End);
+        }
+        let Some(Ok(header)) = self.held().first_chunk().map(EntryHeader::parse) else {
+            return Ok(Checked::End);
+        };
+        let at = Located {
+            position: self.position,
+            header,
+        };
+        if at.end() > self.end {
+            return Ok(Checked::End);
+        }
+        let check = if header.len > HELD_LEN {
+            self.check_in_pieces(header, want_first_offset)?
+        } else if self.hold(header.len)? {
+            let check = check_stored(self.held(), usize::MAX, want_first_offset);
+            self.skip(header.len);
+            Some(check)
+        } else {
+            None
+        };
+        Ok(check.map_or(Checked::End, |check| Checked::Entry { at, check }))
+    }
+
+    /// The bytes from `position` on that are in memory.
+    fn held(&self) -> &[u8] {
+        self.buffer.get(self.used..).unwrap_or_default()
+    }
+
+    fn skip(&mut self, len: usize) {
+        self.used += len;
+        self.position += u64::try_from(len).unwrap_or_default();
+    }
+
+    /// Reads until so many bytes are held; false if the file has less.
+    fn hold(&mut self, len: usize) -> io::Result<bool> {
+        while self.held().len() < len {
+            self.buffer.drain(..self.used);
+            self.used = 0;
+            if self.read_piece()? == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads what follows the bytes that are held.
+    fn read_piece(&mut self) -> io::Result<usize> {
+        let held = self.buffer.len();
+        let from = self.position + u64::try_from(held).unwrap_or(u64::MAX);
+        let left = usize::try_from(self.end.saturating_sub(from)).unwrap_or(PIECE_LEN);
+        self.buffer.resize(held + left.min(PIECE_LEN), 0);
+        let read = match self.buffer.get_mut(held..) {
+            Some(room) if !room.is_empty() => read_at(self.file, room, from),
+            _ => Ok(0),
+        };
+        self.buffer.truncate(held + read.as_ref().map_or(0, |&read| read));
+        read
+    }
+
+    /// Checks an entry that is not held as a whole; nothing if the file ends before it does.
+    fn check_in_pieces(
+        &mut self,
+        header: EntryHeader,
+        want_first_offset: bool,
+    ) -> io::Result<Option<Result<StoredEntry, message::Error>>> {
+        let mut check = CrcCheck::default();
+        self.skip(HEADER_LEN);
+        let mut left = header.len - HEADER_LEN;
+        while left > 0 {
+            if !self.hold(1)? {
+                return Ok(None);
+            }
+            let piece = self.held().len().min(left);
+            check.update(self.held().get(..piece).unwrap_or_default());
+            self.skip(piece);
+            left -= piece;
+        }
+        Ok(Some(check.finish().and_then(|codec| {
+            if want_first_offset {
+                return Err(message::Error::TooLarge {
+                    size: header.len,
+                    limit: HELD_LEN,
+                });
+            }
+            Ok(StoredEntry {
+                first_offset: header.last_offset,
+                last_offset: header.last_offset,
+                len: header.len,
+                codec,
+            })
+        })))
+    }
+}
+
+/// Reads once, again if interrupted.
+fn read_at(file: &File, bytes: &mut [u8], position: u64) -> io::Result<usize> {
+    loop {
+        match file.read_at(bytes, position) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
