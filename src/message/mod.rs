@@ -9,6 +9,7 @@
 //!                                   '---------------- crc covers -----------------'
 //! ```
 
+mod builder;
 pub mod codec;
 mod compression;
 pub mod entry;

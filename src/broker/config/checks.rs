@@ -140,7 +140,7 @@ fn winner_over(settings: &Settings, key: &str) -> Option<&'static str> {
 
 /// What is allowed, but hardly meant.
 fn doubts(config: &BrokerConfig) -> Vec<String> {
-    let mut doubts = Vec::new();
+    let mut doubts = not_yet(config);
     let replication = &config.replication;
     if replication.socket_timeout < replication.fetch_wait_max {
         doubts.push(format!(
@@ -157,6 +157,22 @@ fn doubts(config: &BrokerConfig) -> Vec<String> {
         ));
     }
     doubts
+}
+
+/// What is asked for, and will work with a later version.
+fn not_yet(config: &BrokerConfig) -> Vec<String> {
+    let cleaner =
+        "log.cleaner.enable has no effect yet: logs are not compacted, compacted topics keep every message";
+    let delete = "delete.topic.enable has no effect yet: topics marked for deletion stay until a controller deletes them";
+    let asked = [
+        (config.logs.cleaner.is_some(), cleaner),
+        (config.topics.delete, delete),
+    ];
+    asked
+        .into_iter()
+        .filter(|(asked, _)| *asked)
+        .map(|(_, text)| text.to_owned())
+        .collect()
 }
 
 /// What is in force and worth a line in the log.

@@ -71,3 +71,13 @@ impl BrokerConfig {
         })
     }
 }
+
+/// The value of a key in another file of this syntax; `None` also for one that cannot be read.
+pub(crate) fn property(file: &[u8], key: &str) -> Option<String> {
+    let properties = properties::parse(file).ok()?;
+    let last = properties.into_iter().rfind(|property| property.key == key)?;
+    Some(last.value.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -17,15 +17,21 @@ pub struct Problem {
     pub hint: String,
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Problem {
+    /// What is wrong, the value and its place in one line.
+    pub fn statement(&self) -> String {
         let value = if self.value.is_empty() {
             "\"\""
         } else {
             &self.value
         };
-        writeln!(f, "error: {}: {} ({})", self.what, value, self.origin)?;
-        write!(f, "hint: {}", self.hint)
+        format!("{}: {} ({})", self.what, value, self.origin)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}\nhint: {}", self.statement(), self.hint)
     }
 }
 
