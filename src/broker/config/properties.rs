@@ -54,13 +54,14 @@ fn logical_lines(bytes: &[u8]) -> Vec<(usize, Vec<char>)> {
         let backslashes = line.iter().rev().take_while(|c| **c == '\\').count();
         if backslashes % 2 == 1 {
             line.pop();
-            joined = Some((number, line));
-        } else if !line.is_empty() {
+            // After nothing but a backslash the next line is a new one.
+            joined = Some((number, line)).filter(|(_, line)| !line.is_empty());
+        } else {
             lines.push((number, line));
         }
     }
     // A backslash at the end of the file joins nothing.
-    lines.extend(joined.filter(|(_, line)| !line.is_empty()));
+    lines.extend(joined);
     lines
 }
 
@@ -189,6 +190,7 @@ mod tests {
         (b"a=x\\\n\nb=1", &[("a", "x"), ("b", "1")]),
         (b"a=x\\", &[("a", "x")]),
         (b"\\", &[]),
+        (b"\\\n#a=1\n\\\n\nb=2", &[("b", "2")]),
         (b"a\\=b=c", &[("a=b", "c")]),
         (b"a\\ b\\:c d", &[("a b:c", "d")]),
         (b"a\\\\=b", &[("a\\", "b")]),
