@@ -3,6 +3,7 @@
 pub mod broker;
 pub mod message;
 pub mod metrics;
+pub mod net;
 pub mod protocol;
 pub mod shutdown;
 pub mod types;

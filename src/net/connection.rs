@@ -1,0 +1,409 @@
+//! Serving one client: read, decode, handle, write, in order, in one task.
+//!
+//! - Bytes are read only while more requests may be handled, so a client that does not read its answers, or sends more
+//!   than is handled, fills its own socket and nothing here.
+//! - Requests above [`SMALL`] bytes need leave from the budget that all connections share before they are read to their
+//!   end. Small ones never do: what followers and idle clients send gets through whatever else waits.
+//! - Whatever ends a connection, answers to earlier requests are written first, unless the peer is gone.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio::time::Sleep;
+
+use super::BoxFuture;
+use super::Handler;
+use super::Peer;
+use super::answers::Answered;
+use super::answers::Answers;
+use super::answers::Asked;
+use super::answers::Taken;
+use super::frame::FrameBuffer;
+use super::frame::SMALL;
+use super::outgoing::Outgoing;
+use crate::metrics::ClosedBecause;
+use crate::metrics::ConnectionMetrics;
+use crate::metrics::RequestKind;
+use crate::metrics::RequestsMetrics;
+use crate::protocol::Request;
+use crate::protocol::decode_request;
+use crate::protocol::fetch::Reader;
+use crate::shutdown::Shutdown;
+
+/// A connection silent for so long gives its read buffer back.
+const REST_AFTER: Duration = Duration::from_secs(1);
+
+/// What all connections of a listener share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) request_bytes_max: usize,
+    pub(super) idle_max: Duration,
+    /// Bytes of requests above [`SMALL`] that may be in this process at once.
+    pub(super) memory: Arc<Semaphore>,
+    pub(super) connections: ConnectionMetrics,
+    pub(super) requests: Arc<RequestsMetrics>,
+}
+
+/// One client.
+pub(super) struct Connection<H> {
+    socket: TcpStream,
+    peer: Peer,
+    handler: H,
+    shared: Arc<Shared>,
+    input: FrameBuffer,
+    leave: Leave,
+    answers: Answers,
+    outgoing: Outgoing,
+    /// Requests whose answers are being written.
+    over: Vec<Answered>,
+    /// When bytes arrived last.
+    read_at: Instant,
+    /// Fires when the connection has been idle for too long or, while it holds a buffer, for long enough to rest.
+    timer: Pin<Box<Sleep>>,
+    resting: bool,
+    /// Completes when the broker stops.
+    stop: BoxFuture<'static, ()>,
+    /// Nothing more is read or handled; once all answers are written, the connection ends with this.
+    ending: Option<ClosedBecause>,
+}
+
+/// Something for a connection to wake up for.
+enum Event {
+    /// The first promised answer came a step further.
+    Advanced,
+    Incoming(io::Result<Incoming>),
+    Timer,
+    Stop,
+}
+
+/// What the other side did, or may do.
+enum Incoming {
+    Read(usize),
+    /// The first frame in the buffer has leave.
+    Leave,
+    HungUp,
+}
+
+impl<H: Handler> Connection<H> {
+    pub(super) fn new(
+        socket: TcpStream,
+        peer: Peer,
+        handler: H,
+        shared: Arc<Shared>,
+        mut shutdown: Shutdown,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            socket,
+            peer,
+            handler,
+            input: FrameBuffer::new(shared.request_bytes_max),
+            leave: Leave::default(),
+            answers: Answers::new(shared.connections.unanswered.clone()),
+            outgoing: Outgoing::default(),
+            over: Vec::new(),
+            read_at: now,
+            timer: Box::pin(tokio::time::sleep_until(now + shared.idle_max)),
+            resting: true,
+            stop: Box::pin(async move { shutdown.requested().await }),
+            ending: None,
+            shared,
+        }
+    }
+
+    /// Serves until one side has had enough.
+    pub(super) async fn run(mut self) -> ClosedBecause {
+        loop {
+            let more = self.handle_received().await;
+            let wrote = match self.write_answers().await {
+                Ok(wrote) => wrote,
+                Err(because) => return because,
+            };
+            if let Some(because) = self.ending.filter(|_| self.answers.is_empty()) {
+                return because;
+            }
+            if more && wrote {
+                continue;
+            }
+            if let Err(because) = self.wait().await {
+                return because;
+            }
+        }
+    }
+
+    fn may_handle(&self) -> bool {
+        self.ending.is_none() && !self.answers.is_full() && !self.answers.is_exclusive()
+    }
+
+    /// Handles the frames that are complete; whether it stopped before the last of them.
+    async fn handle_received(&mut self) -> bool {
+        while self.may_handle() {
+            if self.leave.given.is_none() && self.input.needs_leave().is_some() {
+                return false;
+            }
+            match self.input.next_frame() {
+                Ok(Some(frame)) => {
+                    // Many small requests may come with one read; other connections want their turn, too.
+                    tokio::task::coop::consume_budget().await;
+                    self.handle(frame);
+                }
+                Ok(None) => return false,
+                Err(size) => {
+                    self.handler.misframed(&self.peer, size.0);
+                    self.ending = Some(ClosedBecause::Error);
+                }
+            }
+        }
+        true
+    }
+
+    fn handle(&mut self, frame: bytes::BytesMut) {
+        let leave = if frame.len() > SMALL {
+            self.leave.given.take()
+        } else {
+            None
+        };
+        let large = leave.is_some();
+        let started = Instant::now().into_std();
+        match decode_request(frame) {
+            Ok((header, request)) => {
+                let (kind, correlation_id) = (kind(&request), header.correlation_id);
+                let reply = self.handler.handle(&self.peer, header, request);
+                let handled = Instant::now().into_std();
+                let received = self.read_at.into_std();
+                self.answers.push(
+                    Asked {
+                        kind,
+                        correlation_id,
+                        received,
+                        started,
+                        handled,
+                        leave,
+                    },
+                    reply,
+                );
+            }
+            Err(error) => {
+                self.handler.refused(&self.peer, error);
+                self.ending = Some(ClosedBecause::Error);
+            }
+        }
+        if large && self.shared.connections.waiting_for_memory.value() > 0 {
+            self.input.release();
+        }
+    }
+
+    /// Writes the answers that are there; whether there were any.
+    async fn write_answers(&mut self) -> Result<bool, ClosedBecause> {
+        if self.answers.take_ready(&mut self.outgoing, &mut self.over) == Taken::UpToClose {
+            self.ending = Some(ClosedBecause::Server);
+        }
+        if self.over.is_empty() {
+            return Ok(false);
+        }
+        let writing = Instant::now().into_std();
+        let mut written = writing;
+        if !self.outgoing.is_empty() {
+            self.write().await?;
+            written = Instant::now().into_std();
+        }
+        for answered in self.over.drain(..) {
+            let (kind, marks) = answered.marks(writing, written);
+            self.shared.requests.record(kind, &marks);
+        }
+        Ok(true)
+    }
+
+    async fn write(&mut self) -> Result<(), ClosedBecause> {
+        let metrics = self.shared.connections.clone();
+        let _writing = metrics.writing.enter();
+        loop {
+            // Writing may be dropped halfway: what was sent is gone from `outgoing`.
+            tokio::select! {
+                biased;
+                written = self.outgoing.write(&self.socket, |sent| metrics.sendfile_bytes.increment(sent)) => {
+                    return written.map_err(|error| {
+                        tracing::debug!("{}: write: {error}", self.peer);
+                        if error.kind() == io::ErrorKind::UnexpectedEof {
+                            ClosedBecause::Error // A file was truncated; the answer cannot be completed.
+                        } else {
+                            ClosedBecause::Client
+                        }
+                    });
+                }
+                () = &mut self.timer => {}
+            }
+            self.check_idle()?;
+            self.set_timer();
+        }
+    }
+
+    /// Waits for something to do, and notes it.
+    async fn wait(&mut self) -> Result<(), ClosedBecause> {
+        let watched = if self.answers.is_exclusive() {
+            Watched::HangUp
+        } else if self.may_handle() {
+            Watched::Bytes
+        } else {
+            Watched::Nothing
+        };
+        let memory = &*self.shared;
+        let event = tokio::select! {
+            biased;
+            () = self.answers.advance(), if self.answers.is_waiting() => Event::Advanced,
+            incoming = incoming(&mut self.socket, &mut self.input, &mut self.leave, memory, watched) => {
+                Event::Incoming(incoming)
+            }
+            () = &mut self.timer => Event::Timer,
+            () = &mut self.stop, if self.ending.is_none() => Event::Stop,
+        };
+        match event {
+            Event::Advanced | Event::Incoming(Ok(Incoming::Leave)) => {}
+            Event::Incoming(Ok(Incoming::Read(0))) => self.ending = Some(ClosedBecause::Client),
+            Event::Incoming(Ok(Incoming::Read(_))) => self.note_read(),
+            Event::Incoming(Ok(Incoming::HungUp)) => return Err(ClosedBecause::Client),
+            Event::Incoming(Err(error)) => {
+                tracing::debug!("{}: read: {error}", self.peer);
+                return Err(ClosedBecause::Client);
+            }
+            Event::Timer => self.rest()?,
+            Event::Stop => self.ending = Some(ClosedBecause::Server),
+        }
+        Ok(())
+    }
+
+    fn note_read(&mut self) {
+        self.input.was_filled();
+        self.read_at = Instant::now();
+        if self.resting {
+            self.resting = false;
+            self.set_timer();
+        }
+    }
+
+    /// The timer fired: gives the buffer back if it was not needed lately.
+    fn rest(&mut self) -> Result<(), ClosedBecause> {
+        self.check_idle()?;
+        self.resting = self.read_at.elapsed() >= REST_AFTER;
+        if self.resting {
+            self.input.release();
+            self.timer.as_mut().reset(self.read_at + self.shared.idle_max);
+        } else {
+            self.set_timer();
+        }
+        Ok(())
+    }
+
+    /// Has the timer fire when it is time to rest, or earlier if the connection will have been idle for too long.
+    fn set_timer(&mut self) {
+        let idle_at = self.read_at + self.shared.idle_max;
+        self.timer
+            .as_mut()
+            .reset(idle_at.min(Instant::now() + REST_AFTER));
+    }
+
+    fn check_idle(&self) -> Result<(), ClosedBecause> {
+        if self.read_at.elapsed() < self.shared.idle_max {
+            Ok(())
+        } else {
+            Err(ClosedBecause::Idle)
+        }
+    }
+}
+
+/// What a connection wants to know of the other side.
+#[derive(Clone, Copy)]
+enum Watched {
+    /// Nothing; it has enough to do.
+    Nothing,
+    /// Only whether it hangs up. Its bytes stay in the socket.
+    HangUp,
+    /// Its bytes.
+    Bytes,
+}
+
+async fn incoming(
+    socket: &mut TcpStream,
+    input: &mut FrameBuffer,
+    leave: &mut Leave,
+    shared: &Shared,
+    watched: Watched,
+) -> io::Result<Incoming> {
+    match watched {
+        Watched::Nothing => std::future::pending().await,
+        Watched::HangUp => {
+            // The socket is readable while pipelined requests lie in it; only its end is of interest.
+            let ready = socket.ready(Interest::PRIORITY | Interest::ERROR).await?;
+            if ready.is_read_closed() || ready.is_error() {
+                return Ok(Incoming::HungUp);
+            }
+            std::future::pending().await
+        }
+        Watched::Bytes => {
+            if let Some(len) = input.needs_leave().filter(|_| leave.given.is_none()) {
+                leave.ask(len, shared).await;
+                return Ok(Incoming::Leave);
+            }
+            socket.readable().await?; // No buffer is held while nothing comes.
+            Ok(Incoming::Read(
+                socket.read_buf(input.room(leave.given.is_some())).await?,
+            ))
+        }
+    }
+}
+
+/// Leave to keep the frame that is being read in memory.
+#[derive(Default)]
+struct Leave {
+    given: Option<OwnedSemaphorePermit>,
+    /// Kept while other things happen, so that the place in the queue is not lost.
+    asked: Option<BoxFuture<'static, Option<OwnedSemaphorePermit>>>,
+}
+
+impl Leave {
+    async fn ask(&mut self, len: usize, shared: &Shared) {
+        let asked = self.asked.get_or_insert_with(|| {
+            let memory = Arc::clone(&shared.memory);
+            let waiting = shared.connections.waiting_for_memory.clone();
+            let permits = u32::try_from(len).unwrap_or(u32::MAX);
+            Box::pin(async move {
+                if let Ok(given) = Arc::clone(&memory).try_acquire_many_owned(permits) {
+                    return Some(given);
+                }
+                let _waiting = waiting.enter();
+                memory.acquire_many_owned(permits).await.ok() // Never closed.
+            })
+        });
+        self.given = asked.await;
+        self.asked = None;
+    }
+}
+
+fn kind(request: &Request) -> RequestKind {
+    match request {
+        Request::Produce(_) => RequestKind::Produce,
+        Request::Fetch(fetch) => match fetch.reader {
+            Reader::Follower(_) => RequestKind::FetchFollower,
+            Reader::Consumer | Reader::DebuggingConsumer => RequestKind::FetchConsumer,
+        },
+        Request::ListOffsets(_) => RequestKind::Offsets,
+        Request::Metadata(_) => RequestKind::Metadata,
+        Request::LeaderAndIsr(_) => RequestKind::LeaderAndIsr,
+        Request::StopReplica(_) => RequestKind::StopReplica,
+        Request::UpdateMetadata(_) => RequestKind::UpdateMetadata,
+        Request::ControlledShutdown(_) => RequestKind::ControlledShutdown,
+        Request::OffsetCommit(_) => RequestKind::OffsetCommit,
+        Request::OffsetFetch(_) => RequestKind::OffsetFetch,
+        Request::ConsumerMetadata(_) => RequestKind::ConsumerMetadata,
+        Request::JoinGroup(_) => RequestKind::JoinGroup,
+        Request::Heartbeat(_) => RequestKind::Heartbeat,
+    }
+}
