@@ -544,10 +544,15 @@ fn duplicates_are_resolved_and_topics_grouped() {
 
 #[test]
 fn many_topics_are_grouped_like_few() {
-    let named: ByTopic<i32> = (0..20).map(|n| (Some(format!("t{}", n % 10)), vec![n])).collect();
+    let named: ByTopic<i32> = (0..40).map(|n| (Some(format!("t{}", n % 20)), vec![n])).collect();
     let grouped = codec::grouped(named, |partition| *partition);
-    assert_eq!(grouped.len(), 10);
-    assert_eq!(grouped[3], (Some("t3".to_owned()), vec![3, 13]));
+    assert_eq!(grouped.len(), 20);
+    assert_eq!(grouped[3], (Some("t3".to_owned()), vec![3, 23]));
+
+    let partitions: Vec<i32> = (0..40).rev().chain([7, 3]).collect();
+    let grouped = codec::grouped(vec![(None, partitions)], |partition| *partition);
+    assert_eq!(grouped[0].1.len(), 40);
+    assert!(grouped[0].1.ends_with(&[0, 7, 3]));
 }
 
 #[test]
