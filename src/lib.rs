@@ -2,8 +2,6 @@
 
 pub mod admin;
 pub mod broker;
-pub mod cli;
-pub mod client;
 pub mod controller;
 pub mod log;
 pub mod message;

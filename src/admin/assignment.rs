@@ -36,7 +36,10 @@ impl Start {
     /// A random start, so that the first partitions of many topics don't meet on one broker.
     pub fn random(brokers: usize) -> Self {
         let below = brokers.max(1);
-        Self { broker: fastrand::usize(..below), shift: fastrand::usize(..below) }
+        Self {
+            broker: fastrand::usize(..below),
+            shift: fastrand::usize(..below),
+        }
     }
 }
 
@@ -58,7 +61,10 @@ pub fn spread(
         return Err(Error::NoReplicas);
     }
     if replicas > count {
-        return Err(Error::TooFewBrokers { wanted: replicas, available: count });
+        return Err(Error::TooFewBrokers {
+            wanted: replicas,
+            available: count,
+        });
     }
     let mut assignment = BTreeMap::new();
     let mut shift = start.shift;
@@ -69,7 +75,10 @@ pub fn spread(
         let first = (partition + start.broker) % count;
         let others = (0..replicas - 1).map(|replica| (first + 1 + (shift + replica) % (count - 1)) % count);
         let chosen = std::iter::once(first).chain(others);
-        assignment.insert(number, chosen.filter_map(|index| brokers.get(index)).copied().collect());
+        assignment.insert(
+            number,
+            chosen.filter_map(|index| brokers.get(index)).copied().collect(),
+        );
     }
     Ok(assignment)
 }
@@ -87,17 +96,40 @@ mod tests {
         let start = Start { broker: 0, shift: 0 };
         let assignment = spread(&ids(&[0, 1, 2, 3, 4]), 10, 3, start).unwrap();
         let expected = [
-            [0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 0], [4, 0, 1],
-            [0, 2, 3], [1, 3, 4], [2, 4, 0], [3, 0, 1], [4, 1, 2],
+            [0, 1, 2],
+            [1, 2, 3],
+            [2, 3, 4],
+            [3, 4, 0],
+            [4, 0, 1],
+            [0, 2, 3],
+            [1, 3, 4],
+            [2, 4, 0],
+            [3, 0, 1],
+            [4, 1, 2],
         ];
-        assert_eq!(assignment.into_values().collect::<Vec<_>>(), expected.map(|replicas| ids(&replicas)));
+        assert_eq!(
+            assignment.into_values().collect::<Vec<_>>(),
+            expected.map(|replicas| ids(&replicas))
+        );
     }
 
     #[test]
     fn what_cannot_be_placed_is_refused() {
         let start = Start::random(1);
-        assert_eq!(spread(&ids(&[1]), 1, 2, start), Err(Error::TooFewBrokers { wanted: 2, available: 1 }));
-        assert_eq!(spread(&[], 1, 1, start), Err(Error::TooFewBrokers { wanted: 1, available: 0 }));
+        assert_eq!(
+            spread(&ids(&[1]), 1, 2, start),
+            Err(Error::TooFewBrokers {
+                wanted: 2,
+                available: 1
+            })
+        );
+        assert_eq!(
+            spread(&[], 1, 1, start),
+            Err(Error::TooFewBrokers {
+                wanted: 1,
+                available: 0
+            })
+        );
         assert_eq!(spread(&ids(&[1]), 0, 1, start), Err(Error::NoPartitions));
         assert_eq!(spread(&ids(&[1]), 1, 0, start), Err(Error::NoReplicas));
         let one = spread(&ids(&[7]), 2, 1, start).unwrap();

@@ -36,7 +36,12 @@ pub async fn create(
     if !is_legal_topic_name(topic) {
         return Err(Error::IllegalName(topic.to_owned()));
     }
-    let mut brokers: Vec<_> = store.brokers().await?.into_iter().map(|broker| broker.id).collect();
+    let mut brokers: Vec<_> = store
+        .brokers()
+        .await?
+        .into_iter()
+        .map(|broker| broker.id)
+        .collect();
     brokers.sort_unstable();
     let assignment = assignment::spread(&brokers, partitions, replicas, Start::random(brokers.len()))?;
     match store.create_topic(topic, &assignment, config).await {

@@ -9,7 +9,7 @@ use crate::zookeeper::Sessions;
 
 /// Which topics may be created, and how they look.
 #[derive(Debug)]
-pub struct AutoCreate {
+pub(crate) struct AutoCreate {
     sessions: Sessions,
     enabled: bool,
     partitions: usize,
@@ -19,13 +19,13 @@ pub struct AutoCreate {
 
 /// How the topic in which groups keep their offsets looks.
 #[derive(Debug, Clone)]
-pub struct OffsetsTopic {
+pub(crate) struct OffsetsTopic {
     /// Partitions; also what groups are hashed over.
-    pub partitions: usize,
+    pub(crate) partitions: usize,
     /// Replicas, fewer while there are fewer brokers.
-    pub replicas: usize,
+    pub(crate) replicas: usize,
     /// Its settings.
-    pub config: BTreeMap<String, String>,
+    pub(crate) config: BTreeMap<String, String>,
 }
 
 /// Why a topic was not created.
@@ -41,27 +41,41 @@ pub(crate) enum Refused {
 
 /// What a topic that a client asks for looks like.
 #[derive(Debug, Clone, Copy)]
-pub struct NewTopics {
+pub(crate) struct NewTopics {
     /// Whether it is created at all.
-    pub enabled: bool,
+    pub(crate) enabled: bool,
     /// Its partitions.
-    pub partitions: usize,
+    pub(crate) partitions: usize,
     /// Its replicas.
-    pub replicas: usize,
+    pub(crate) replicas: usize,
 }
 
 impl AutoCreate {
     /// Creates topics of these shapes.
-    pub fn new(sessions: Sessions, topics: NewTopics, offsets: OffsetsTopic) -> Self {
-        let NewTopics { enabled, partitions, replicas } = topics;
-        Self { sessions, enabled, partitions, replicas, offsets }
+    pub(crate) fn new(sessions: Sessions, topics: NewTopics, offsets: OffsetsTopic) -> Self {
+        let NewTopics {
+            enabled,
+            partitions,
+            replicas,
+        } = topics;
+        Self {
+            sessions,
+            enabled,
+            partitions,
+            replicas,
+            offsets,
+        }
     }
 
     /// Creates a topic. That somebody else was faster counts as done.
     pub(crate) async fn create(&self, topic: &str, cache: &MetadataCache) -> Result<(), Refused> {
         let (partitions, replicas, config) = if topic == OFFSETS_TOPIC {
             let alive = cache.brokers().len();
-            let replicas = if alive == 0 { self.offsets.replicas } else { self.offsets.replicas.min(alive) };
+            let replicas = if alive == 0 {
+                self.offsets.replicas
+            } else {
+                self.offsets.replicas.min(alive)
+            };
             (self.offsets.partitions, replicas, self.offsets.config.clone())
         } else if self.enabled {
             (self.partitions, self.replicas, BTreeMap::new())
@@ -74,7 +88,9 @@ impl AutoCreate {
         };
         match created {
             Ok(()) => {
-                tracing::info!("{topic}: created with {partitions} partitions, {replicas} replicas, on demand");
+                tracing::info!(
+                    "{topic}: created with {partitions} partitions, {replicas} replicas, on demand"
+                );
                 Ok(())
             }
             Err(topics::Error::Exists(_)) => Ok(()),

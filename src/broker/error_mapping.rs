@@ -39,7 +39,9 @@ fn code_of_log(error: &log::Error) -> ErrorCode {
 fn code_of_message(error: &message::Error) -> ErrorCode {
     match error {
         message::Error::TooSmall { .. } | message::Error::Crc { .. } => ErrorCode::InvalidMessage,
-        message::Error::TooLarge { .. } | message::Error::SetTooLarge { .. } => ErrorCode::MessageSizeTooLarge,
+        message::Error::TooLarge { .. } | message::Error::SetTooLarge { .. } => {
+            ErrorCode::MessageSizeTooLarge
+        }
         message::Error::UnknownCodec(_)
         | message::Error::Decompress(..)
         | message::Error::TooDeep { .. }

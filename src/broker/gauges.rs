@@ -78,12 +78,24 @@ pub(crate) fn register(metrics: &Metrics, gauged: Gauged) {
         let controller = gauged.controller.status().borrow().clone();
         let state = gauged.state.0.load(Ordering::Relaxed);
         let running = state == BrokerState::Running as u8;
-        let state = if running && controller.active { RUNNING_AS_CONTROLLER } else { state };
+        let state = if running && controller.active {
+            RUNNING_AS_CONTROLLER
+        } else {
+            state
+        };
         scrape.gauge(names::BROKER_STATE, &[], i64::from(state));
 
         scrape.gauge(names::ACTIVE_CONTROLLER, &[], i64::from(controller.active));
-        scrape.gauge(names::OFFLINE_PARTITIONS, &[], count(controller.offline_partitions));
-        scrape.gauge(names::PREFERRED_REPLICA_IMBALANCE, &[], count(controller.preferred_replica_imbalance));
+        scrape.gauge(
+            names::OFFLINE_PARTITIONS,
+            &[],
+            count(controller.offline_partitions),
+        );
+        scrape.gauge(
+            names::PREFERRED_REPLICA_IMBALANCE,
+            &[],
+            count(controller.preferred_replica_imbalance),
+        );
         scrape.gauge(names::GLOBAL_TOPIC_COUNT, &[], count(controller.topics));
         scrape.gauge(names::GLOBAL_PARTITION_COUNT, &[], count(controller.partitions));
         if controller.active {
@@ -114,7 +126,9 @@ fn session(scrape: &mut Scrape, state: State) {
 fn partitions(scrape: &mut Scrape, partitions: &[Arc<Partition>]) {
     let (mut kept, mut led, mut under_replicated, mut under_min_isr) = (0, 0, 0, 0);
     for partition in partitions {
-        let Some((role, _)) = partition.role() else { continue };
+        let Some((role, _)) = partition.role() else {
+            continue;
+        };
         kept += 1;
         let mut short = false;
         if role == RoleName::Leader {
@@ -126,7 +140,9 @@ fn partitions(scrape: &mut Scrape, partitions: &[Arc<Partition>]) {
             under_min_isr += i64::from(in_sync < required);
             leader(scrape, partition, in_sync, required);
         }
-        labelled(partition, |labels| scrape.gauge(names::UNDER_REPLICATED, labels, i64::from(short)));
+        labelled(partition, |labels| {
+            scrape.gauge(names::UNDER_REPLICATED, labels, i64::from(short));
+        });
     }
     scrape.gauge(names::PARTITION_COUNT, &[], kept);
     scrape.gauge(names::LEADER_COUNT, &[], led);
@@ -157,7 +173,10 @@ fn labelled(partition: &Partition, gauge: impl FnOnce(&[(&'static str, &str)])) 
 
 fn logs(scrape: &mut Scrape, logs: &Logs) {
     let directories = logs.directories();
-    let mut sizes: BTreeMap<PathBuf, u64> = directories.iter().map(|directory| (directory.clone(), 0)).collect();
+    let mut sizes: BTreeMap<PathBuf, u64> = directories
+        .iter()
+        .map(|directory| (directory.clone(), 0))
+        .collect();
     for log in logs.all() {
         let name = log.topic_partition();
         let number = name.partition.to_string();

@@ -26,7 +26,12 @@ const RETRY: Duration = Duration::from_secs(1);
 type Topic = BTreeMap<i32, LivePartition>;
 
 /// Keeps the nodes true until shutdown; they go with the session.
-pub async fn keep_live(sessions: Sessions, me: BrokerId, partitions: Arc<Partitions>, mut shutdown: Shutdown) {
+pub(crate) async fn keep_live(
+    sessions: Sessions,
+    me: BrokerId,
+    partitions: Arc<Partitions>,
+    mut shutdown: Shutdown,
+) {
     tokio::select! {
         () = shutdown.requested() => {}
         () = in_every_session(&sessions, me, &partitions) => {}
@@ -69,7 +74,11 @@ async fn tell(
     serves: &BTreeMap<Arc<str>, Topic>,
     told: &mut BTreeMap<Arc<str>, Topic>,
 ) -> Result<(), zookeeper::Error> {
-    let gone: Vec<_> = told.keys().filter(|topic| !serves.contains_key(*topic)).cloned().collect();
+    let gone: Vec<_> = told
+        .keys()
+        .filter(|topic| !serves.contains_key(*topic))
+        .cloned()
+        .collect();
     for topic in gone {
         store.remove_live(&topic, me).await?;
         told.remove(&topic);
@@ -90,7 +99,10 @@ fn roles(partitions: &Partitions) -> BTreeMap<Arc<str>, Topic> {
             RoleName::Leader => zookeeper::Role::Leader,
             RoleName::Follower => zookeeper::Role::Follower,
         };
-        topics.entry(partition.topic).or_default().insert(partition.partition, LivePartition { role, leader_epoch });
+        topics
+            .entry(partition.topic)
+            .or_default()
+            .insert(partition.partition, LivePartition { role, leader_epoch });
     }
     topics
 }

@@ -10,8 +10,8 @@ use std::sync::RwLock;
 
 use crate::protocol::ErrorCode;
 use crate::protocol::leader_and_isr::Leader;
-use crate::protocol::metadata::PartitionMetadata;
 use crate::protocol::leader_and_isr::PartitionState;
+use crate::protocol::metadata::PartitionMetadata;
 use crate::protocol::metadata::TopicMetadata;
 use crate::protocol::update_metadata::UpdateMetadataRequest;
 use crate::types::BrokerId;
@@ -19,7 +19,7 @@ use crate::types::Endpoint;
 
 /// Live brokers, and the state of every partition.
 #[derive(Debug, Default)]
-pub struct MetadataCache(RwLock<Cluster>);
+pub(crate) struct MetadataCache(RwLock<Cluster>);
 
 #[derive(Debug, Default)]
 struct Cluster {
@@ -29,47 +29,68 @@ struct Cluster {
 
 impl MetadataCache {
     /// Takes over what a controller says: its list of brokers replaces ours, its partitions are merged in.
-    pub fn update(&self, order: UpdateMetadataRequest) {
+    pub(crate) fn update(&self, order: UpdateMetadataRequest) {
         let mut cluster = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        cluster.brokers = order.alive_brokers.into_iter().map(|broker| (broker.id, broker)).collect();
+        cluster.brokers = order
+            .alive_brokers
+            .into_iter()
+            .map(|broker| (broker.id, broker))
+            .collect();
         for (topic, partition, state) in order.partitions {
             if state.leader == Leader::Deleted {
                 cluster.remove(&topic, partition);
             } else {
-                cluster.topics.entry(Arc::from(topic)).or_default().insert(partition, state);
+                cluster
+                    .topics
+                    .entry(Arc::from(topic))
+                    .or_default()
+                    .insert(partition, state);
             }
         }
     }
 
     /// The live brokers.
-    pub fn brokers(&self) -> Vec<Endpoint> {
+    pub(crate) fn brokers(&self) -> Vec<Endpoint> {
         self.read(|cluster| cluster.brokers.values().cloned().collect())
     }
 
     /// Every topic.
-    pub fn topics(&self) -> Vec<TopicMetadata> {
-        self.read(|cluster| cluster.topics.keys().filter_map(|topic| cluster.topic(topic)).collect())
+    pub(crate) fn topics(&self) -> Vec<TopicMetadata> {
+        self.read(|cluster| {
+            cluster
+                .topics
+                .keys()
+                .filter_map(|topic| cluster.topic(topic))
+                .collect()
+        })
     }
 
     /// One topic, if it is known.
-    pub fn topic(&self, topic: &str) -> Option<TopicMetadata> {
+    pub(crate) fn topic(&self, topic: &str) -> Option<TopicMetadata> {
         self.read(|cluster| cluster.topic(topic))
     }
 
     /// Whether the topic is known.
-    pub fn has_topic(&self, topic: &str) -> bool {
+    pub(crate) fn has_topic(&self, topic: &str) -> bool {
         self.read(|cluster| cluster.topics.contains_key(topic))
     }
 
     /// Whether the partition is known.
-    pub fn has_partition(&self, topic: &str, partition: i32) -> bool {
-        self.read(|cluster| cluster.topics.get(topic).is_some_and(|partitions| partitions.contains_key(&partition)))
+    pub(crate) fn has_partition(&self, topic: &str, partition: i32) -> bool {
+        self.read(|cluster| {
+            cluster
+                .topics
+                .get(topic)
+                .is_some_and(|partitions| partitions.contains_key(&partition))
+        })
     }
 
     /// The live leader of a partition.
-    pub fn leader(&self, topic: &str, partition: i32) -> Option<Endpoint> {
+    pub(crate) fn leader(&self, topic: &str, partition: i32) -> Option<Endpoint> {
         self.read(|cluster| {
-            let Leader::Broker(leader) = cluster.topics.get(topic)?.get(&partition)?.leader else { return None };
+            let Leader::Broker(leader) = cluster.topics.get(topic)?.get(&partition)?.leader else {
+                return None;
+            };
             cluster.brokers.get(&leader).cloned()
         })
     }
@@ -90,7 +111,11 @@ impl Cluster {
     }
 
     fn topic(&self, topic: &str) -> Option<TopicMetadata> {
-        let partitions = self.topics.get(topic)?.iter().map(|(number, state)| self.partition(*number, state));
+        let partitions = self
+            .topics
+            .get(topic)?
+            .iter()
+            .map(|(number, state)| self.partition(*number, state));
         Some(TopicMetadata {
             error: ErrorCode::None,
             topic: Some(topic.to_owned()),
@@ -106,8 +131,18 @@ impl Cluster {
         match state.leader {
             Leader::Broker(leader) if self.brokers.contains_key(&leader) => {
                 let all_alive = replicas.len() == state.replicas.len() && isr.len() == state.isr.len();
-                let error = if all_alive { ErrorCode::None } else { ErrorCode::ReplicaNotAvailable };
-                PartitionMetadata { error, partition: number, leader: Some(leader), replicas, isr }
+                let error = if all_alive {
+                    ErrorCode::None
+                } else {
+                    ErrorCode::ReplicaNotAvailable
+                };
+                PartitionMetadata {
+                    error,
+                    partition: number,
+                    leader: Some(leader),
+                    replicas,
+                    isr,
+                }
             }
             Leader::Broker(_) | Leader::None | Leader::Deleted => PartitionMetadata {
                 error: ErrorCode::LeaderNotAvailable,
@@ -136,10 +171,17 @@ mod tests {
         UpdateMetadataRequest {
             controller_id: BrokerId(1),
             controller_epoch: 1,
-            partitions: partitions.iter().map(|(number, leader)| ("t".into(), *number, state(*leader))).collect(),
+            partitions: partitions
+                .iter()
+                .map(|(number, leader)| ("t".into(), *number, state(*leader)))
+                .collect(),
             alive_brokers: alive
                 .iter()
-                .map(|id| Endpoint { id: BrokerId(*id), host: "h".into(), port: 9092 })
+                .map(|id| Endpoint {
+                    id: BrokerId(*id),
+                    host: "h".into(),
+                    port: 9092,
+                })
                 .collect(),
         }
     }
@@ -159,7 +201,10 @@ mod tests {
         cache.update(order(&[], &[2]));
         let partition = cache.topic("t").unwrap().partitions[0].clone();
         assert_eq!(partition.error, ErrorCode::LeaderNotAvailable);
-        assert_eq!((partition.leader, partition.replicas, partition.isr.len()), (None, vec![BrokerId(2)], 0));
+        assert_eq!(
+            (partition.leader, partition.replicas, partition.isr.len()),
+            (None, vec![BrokerId(2)], 0)
+        );
         assert_eq!(cache.leader("t", 0), None);
     }
 

@@ -41,6 +41,7 @@ use crate::broker::offsets::Offsets;
 use crate::broker::refusals::Refusals;
 use crate::broker::registration::Registration;
 pub use crate::broker::start_error::StartError;
+use crate::broker::ticks::Ticked;
 use crate::broker::topic_configs::TopicConfigs;
 use crate::controller::Controller;
 use crate::controller::ControllerHandle;
@@ -176,52 +177,34 @@ impl Broker {
         listener: Listener,
         advertised: Endpoint,
     ) -> Result<ControllerHandle, StartError> {
-        let Foundation { config, metrics, sessions, store, logs, partitions, shutdown, .. } = foundation;
-        let me = config.id;
+        let Foundation {
+            config,
+            sessions,
+            shutdown,
+            ..
+        } = &foundation;
         let (registration, registered) = Registration::new(sessions.clone(), registration(&advertised));
-        let (controller, handle) =
-            Controller::new(settings::controller(&config, self.summary.bound), sessions.clone(), registered);
-        let configs = TopicConfigs::new(settings::log(&config), sessions.clone());
-        let offsets = Arc::new(Offsets::new(settings::offsets(&config), Arc::clone(&partitions)));
-        let metadata = Arc::new(MetadataCache::default());
-        // A controller that was replaced before this broker started is refused from the first request on.
-        let epoch = store.controller_epoch().await?.map_or(0, |epoch| epoch.value);
-        let gauged = Gauged {
-            partitions: Arc::clone(&partitions),
-            logs: Arc::clone(&logs),
-            offsets: Arc::clone(&offsets),
-            controller: handle.clone(),
-            sessions: sessions.clone(),
-            state: self.state.clone(),
-        };
-        gauges::register(&metrics, gauged);
-        let (new_topics, offsets_topic) = settings::topics(&config);
-        let handlers = Handlers::new(Parts {
-            partitions: Arc::clone(&partitions),
-            metadata,
-            offsets: Arc::clone(&offsets),
-            auto_create: Arc::new(AutoCreate::new(sessions.clone(), new_topics, offsets_topic)),
-            topic_configs: configs.clone(),
-            controller_epoch: Arc::new(ControllerEpoch::new(epoch)),
-            controller: handle.clone(),
-            sessions: sessions.clone(),
-            metrics: metrics.replication().clone(),
-            refusals: Refusals::default(),
-            shutdown: shutdown.clone(),
-        });
+        let contender = settings::controller(config, self.summary.bound);
+        let (controller, handle) = Controller::new(contender, sessions.clone(), registered);
+        let configs = TopicConfigs::new(settings::log(config), sessions.clone());
+        let offsets = Offsets::new(settings::offsets(config), Arc::clone(&foundation.partitions));
+        let offsets = Arc::new(offsets);
+        foundation.gauge(&offsets, &handle, &self.state);
+        let handlers = foundation.handlers(&offsets, &configs, &handle).await?;
         self.tasks.spawn(listener.run(handlers, shutdown.clone()));
 
         let (first_round, round_over) = oneshot::channel();
         self.tasks.spawn(controller.run(shutdown.clone(), first_round));
         // An election that takes longer goes on in the background; only its order with the registration is lost.
         let _ = timeout(config.zookeeper.session_timeout, round_over).await;
-        self.tasks.spawn(configs.follow_changes(Arc::clone(&partitions), shutdown.clone()));
+        let partitions = Arc::clone(&foundation.partitions);
+        self.tasks
+            .spawn(configs.follow_changes(partitions, shutdown.clone()));
 
         let registered = registration.register().await?;
-        self.tasks.spawn(keep_registered(registration, registered, shutdown.clone()));
-        self.tasks.spawn(live::keep_live(sessions.clone(), me, Arc::clone(&partitions), shutdown.clone()));
-        self.tasks.spawn(gauges::follow_session(metrics.clone(), sessions, shutdown.clone()));
-        ticks::start(&mut self.tasks, &config, &ticks::Ticked { logs, partitions, offsets }, &shutdown);
+        self.tasks
+            .spawn(keep_registered(registration, registered, shutdown.clone()));
+        foundation.keep_going(&mut self.tasks, offsets);
         Ok(handle)
     }
 
@@ -246,7 +229,9 @@ impl Broker {
             logs.close()?;
             Ok::<_, StartError>(written?)
         });
-        let closed = closed.await.unwrap_or_else(|panicked| Err(StartError::Panicked(panicked.to_string())));
+        let closed = closed
+            .await
+            .unwrap_or_else(|panicked| Err(StartError::Panicked(panicked.to_string())));
         self.sessions.close().await;
         self.metrics_server.shutdown().await;
         closed
@@ -262,6 +247,81 @@ impl Broker {
         }
         self.summary.controller = controller.status().borrow().controller;
         self.summary.ready_in = started.elapsed();
+    }
+}
+
+impl Foundation {
+    /// What answers requests.
+    async fn handlers(
+        &self,
+        offsets: &Arc<Offsets>,
+        configs: &TopicConfigs,
+        controller: &ControllerHandle,
+    ) -> Result<Handlers, StartError> {
+        // A controller that was replaced before this broker started is refused from the first request on.
+        let epoch = self
+            .store
+            .controller_epoch()
+            .await?
+            .map_or(0, |epoch| epoch.value);
+        let (new_topics, offsets_topic) = settings::topics(&self.config);
+        Ok(Handlers::new(Parts {
+            partitions: Arc::clone(&self.partitions),
+            metadata: Arc::new(MetadataCache::default()),
+            offsets: Arc::clone(offsets),
+            auto_create: Arc::new(AutoCreate::new(self.sessions.clone(), new_topics, offsets_topic)),
+            topic_configs: configs.clone(),
+            controller_epoch: Arc::new(ControllerEpoch::new(epoch)),
+            controller: controller.clone(),
+            sessions: self.sessions.clone(),
+            metrics: self.metrics.replication().clone(),
+            refusals: Refusals::default(),
+            shutdown: self.shutdown.clone(),
+        }))
+    }
+
+    /// Lets the metrics see what is here.
+    fn gauge(&self, offsets: &Arc<Offsets>, controller: &ControllerHandle, state: &StateGauge) {
+        let gauged = Gauged {
+            partitions: Arc::clone(&self.partitions),
+            logs: Arc::clone(&self.logs),
+            offsets: Arc::clone(offsets),
+            controller: controller.clone(),
+            sessions: self.sessions.clone(),
+            state: state.clone(),
+        };
+        gauges::register(&self.metrics, gauged);
+    }
+
+    /// Starts what a registered broker does beside answering requests.
+    fn keep_going(self, tasks: &mut JoinSet<()>, offsets: Arc<Offsets>) {
+        let Self {
+            config,
+            metrics,
+            sessions,
+            logs,
+            partitions,
+            shutdown,
+            ..
+        } = self;
+        let live = live::keep_live(
+            sessions.clone(),
+            config.id,
+            Arc::clone(&partitions),
+            shutdown.clone(),
+        );
+        tasks.spawn(live);
+        tasks.spawn(gauges::follow_session(metrics, sessions, shutdown.clone()));
+        ticks::start(
+            tasks,
+            &config,
+            &Ticked {
+                logs,
+                partitions,
+                offsets,
+            },
+            &shutdown,
+        );
     }
 }
 
@@ -285,8 +345,9 @@ async fn lay_foundation(
         let high_watermarks = HighWatermarks::open(&directories)?;
         Ok::<_, crate::log::Error>((Arc::new(logs), high_watermarks))
     });
-    let (logs, high_watermarks) =
-        opened.await.map_err(|panicked| StartError::Panicked(panicked.to_string()))??;
+    let (logs, high_watermarks) = opened
+        .await
+        .map_err(|panicked| StartError::Panicked(panicked.to_string()))??;
     let partitions = Partitions::new(config.id, Arc::clone(&logs), high_watermarks, metrics.clone());
     Ok(Foundation {
         config,
@@ -328,7 +389,11 @@ async fn bind_metrics(
 /// What clients and other brokers are told: the configured address, or the port that was really bound.
 fn advertised(config: &BrokerConfig, bound: SocketAddr) -> Endpoint {
     let port = config.advertised.port.unwrap_or_else(|| bound.port());
-    Endpoint { id: config.id, host: config.advertised.host.clone(), port: i32::from(port) }
+    Endpoint {
+        id: config.id,
+        host: config.advertised.host.clone(),
+        port: i32::from(port),
+    }
 }
 
 fn registration(advertised: &Endpoint) -> BrokerRegistration {

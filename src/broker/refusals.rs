@@ -36,7 +36,12 @@ impl Refusals {
             return;
         };
         let client = header.client_id.as_deref().unwrap_or("null");
-        let refusal = (peer.address.ip(), client.to_owned(), header.api_key, header.api_version);
+        let refusal = (
+            peer.address.ip(),
+            client.to_owned(),
+            header.api_key,
+            header.api_version,
+        );
         if !self.is_new(refusal, Instant::now()) {
             tracing::debug!("{peer}: {error}; closed");
             return;

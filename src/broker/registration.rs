@@ -17,7 +17,7 @@ const RETRY: Duration = Duration::from_millis(500);
 
 /// Keeps the broker registered: once per session, for as long as it runs.
 #[derive(Debug)]
-pub struct Registration {
+pub(crate) struct Registration {
     sessions: Sessions,
     broker: BrokerRegistration,
     session: watch::Sender<Option<SessionId>>,
@@ -25,14 +25,24 @@ pub struct Registration {
 
 impl Registration {
     /// Not registered yet. The receiver tells in which session the broker is.
-    pub fn new(sessions: Sessions, broker: BrokerRegistration) -> (Self, watch::Receiver<Option<SessionId>>) {
+    pub(crate) fn new(
+        sessions: Sessions,
+        broker: BrokerRegistration,
+    ) -> (Self, watch::Receiver<Option<SessionId>>) {
         let (session, registered) = watch::channel(None);
-        (Self { sessions, broker, session }, registered)
+        (
+            Self {
+                sessions,
+                broker,
+                session,
+            },
+            registered,
+        )
     }
 
     /// Registers for the first time. A node of a dead session of ours is waited out; a live broker of the same id is
     /// an error that the start must not outlive.
-    pub async fn register(&self) -> Result<Store, zookeeper::Error> {
+    pub(crate) async fn register(&self) -> Result<Store, zookeeper::Error> {
         let store = self.sessions.current()?;
         self.register_in(&store).await?;
         Ok(store)
@@ -40,7 +50,7 @@ impl Registration {
 
     /// Registers anew in every session after `first`. Completes only with an error: another live broker took the id
     /// while this one had no session.
-    pub async fn keep(self, first: Store) -> zookeeper::Error {
+    pub(crate) async fn keep(self, first: Store) -> zookeeper::Error {
         let mut store = first;
         loop {
             store.ended().await;
@@ -69,7 +79,10 @@ impl Registration {
 
     async fn register_in(&self, store: &Store) -> Result<(), zookeeper::Error> {
         store.create_common_paths().await?;
-        let broker = BrokerRegistration { timestamp: now(), ..self.broker.clone() };
+        let broker = BrokerRegistration {
+            timestamp: now(),
+            ..self.broker.clone()
+        };
         store
             .register_broker(&broker, |waiting| {
                 let seconds = waiting.remaining.as_secs();
@@ -88,7 +101,12 @@ impl Registration {
                 }
             })
             .await?;
-        tracing::info!("registered broker {} as {}:{}", broker.id, broker.host, broker.port);
+        tracing::info!(
+            "registered broker {} as {}:{}",
+            broker.id,
+            broker.host,
+            broker.port
+        );
         self.session.send_replace(Some(store.session_id()));
         Ok(())
     }
@@ -96,5 +114,8 @@ impl Registration {
 
 /// Milliseconds since 1970, as text: the reference can't read larger numbers in JSON.
 fn now() -> String {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis()).to_string()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis())
+        .to_string()
 }

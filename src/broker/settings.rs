@@ -35,7 +35,10 @@ pub(crate) fn zookeeper(config: &BrokerConfig) -> zookeeper::Config {
         session_timeout: zookeeper.session_timeout,
         connection_timeout: zookeeper.connection_timeout,
         call_timeout: zookeeper.session_timeout,
-        auth: zookeeper.auth.as_ref().map(|auth| (auth.scheme.clone(), auth.credentials.clone())),
+        auth: zookeeper
+            .auth
+            .as_ref()
+            .map(|auth| (auth.scheme.clone(), auth.credentials.clone())),
         set_acl: zookeeper.set_acl,
         ..zookeeper::Config::new(zookeeper.connect.clone())
     }
@@ -51,7 +54,11 @@ pub(crate) fn listener(config: &BrokerConfig) -> ListenerConfig {
         max_request_bytes: network.max_request_bytes,
         max_idle: network.max_idle.unwrap_or(NEVER),
         max_connections_per_ip: network.max_connections_per_ip,
-        max_connections_per_ip_overrides: network.max_connections_per_ip_overrides.clone().into_iter().collect(),
+        max_connections_per_ip_overrides: network
+            .max_connections_per_ip_overrides
+            .clone()
+            .into_iter()
+            .collect(),
         queued_bytes: network.queued_max_bytes,
         drain: DRAIN,
         ..ListenerConfig::default()
@@ -75,7 +82,11 @@ pub(crate) fn log(config: &BrokerConfig) -> LogConfig {
         delete_retention: log.delete_retention,
         file_delete_delay: log.file_delete_delay,
         min_cleanable_ratio: log.min_cleanable_ratio,
-        cleanup_policy: if log.compact { CleanupPolicy::Compact } else { CleanupPolicy::Delete },
+        cleanup_policy: if log.compact {
+            CleanupPolicy::Compact
+        } else {
+            CleanupPolicy::Delete
+        },
         unclean_leader_election: config.controller.unclean_leader_election,
         min_in_sync_replicas: log.min_insync_replicas,
         gzip_level: config.compression.gzip_level,
@@ -125,11 +136,17 @@ pub(crate) fn topics(config: &BrokerConfig) -> (NewTopics, OffsetsTopic) {
         replicas: number(config.topics.replication_factor),
     };
     let offsets = &config.offsets;
-    let settings = [("cleanup.policy", "compact".to_owned()), ("segment.bytes", offsets.segment_bytes.to_string())];
+    let settings = [
+        ("cleanup.policy", "compact".to_owned()),
+        ("segment.bytes", offsets.segment_bytes.to_string()),
+    ];
     let offsets_topic = OffsetsTopic {
         partitions: number(offsets.partitions),
         replicas: number(offsets.replication_factor),
-        config: settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        config: settings
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
     };
     (new_topics, offsets_topic)
 }

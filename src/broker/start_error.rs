@@ -44,10 +44,12 @@ impl StartError {
                 io::ErrorKind::AddrInUse => format!("stop {}, or set another port", holder(address.port())),
                 _ => "set host.name to an address of this machine, or leave it out to listen on all".into(),
             }),
-            Self::Listen(net::Error::Resolve { host, .. }) => {
-                Some(format!("correct {host} in host.name or max.connections.per.ip.overrides"))
+            Self::Listen(net::Error::Resolve { host, .. }) => Some(format!(
+                "correct {host} in host.name or max.connections.per.ip.overrides"
+            )),
+            Self::Metrics(_) => {
+                Some("set metrics.listen to another host:port, or to nothing to switch it off".into())
             }
-            Self::Metrics(_) => Some("set metrics.listen to another host:port, or to nothing to switch it off".into()),
             Self::Replication(_) | Self::Bound(_) | Self::Panicked(_) => None,
         }
     }
@@ -73,14 +75,19 @@ fn log_hint(error: &log::Error) -> Option<String> {
         log::Error::Locked { .. } => "stop the other broker, or set log.dirs to another directory".into(),
         log::Error::ReadOnly(_) => "mount it for writing, or set log.dirs to another directory".into(),
         log::Error::PermissionDenied(path) => {
-            format!("give this user the directory (chown -R), or set log.dirs to another than {}", path.display())
+            format!(
+                "give this user the directory (chown -R), or set log.dirs to another than {}",
+                path.display()
+            )
         }
         log::Error::NoSpace(_) => "free some space there, or set log.dirs to a larger disk".into(),
         log::Error::NotADirectory(_) | log::Error::CreateDirectory { .. } | log::Error::NoDirectory => {
             "set log.dirs to directories that this user may create or write".into()
         }
         log::Error::DuplicateDirectory(_) => "name each directory in log.dirs once".into(),
-        log::Error::DuplicatePartition { .. } => "move the older of the two out of the data directories".into(),
+        log::Error::DuplicatePartition { .. } => {
+            "move the older of the two out of the data directories".into()
+        }
         _ => return None,
     })
 }

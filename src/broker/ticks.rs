@@ -40,21 +40,36 @@ pub(crate) fn start(tasks: &mut JoinSet<()>, config: &BrokerConfig, ticked: &Tic
     let mut every = |first: Duration, period: Duration, work: Work| {
         tasks.spawn(on_disk(first, period, ticked.clone(), work, shutdown.clone()));
     };
-    every(FIRST, config.logs.retention_check_interval, |on| Ok(on.logs.apply_retention(SystemTime::now())?));
-    every(FIRST, config.logs.checkpoint_interval, |on| Ok(on.logs.checkpoint_recovery_points()?));
+    every(FIRST, config.logs.retention_check_interval, |on| {
+        Ok(on.logs.apply_retention(SystemTime::now())?)
+    });
+    every(FIRST, config.logs.checkpoint_interval, |on| {
+        Ok(on.logs.checkpoint_recovery_points()?)
+    });
     let flushes = config.logs.flush_check_interval.unwrap_or(FLUSHES);
     every(flushes, flushes, |on| Ok(on.logs.flush_due(Instant::now())?));
-    every(DELETIONS, DELETIONS, |on| Ok(on.logs.delete_due_files(Instant::now())?));
+    every(DELETIONS, DELETIONS, |on| {
+        Ok(on.logs.delete_due_files(Instant::now())?)
+    });
     let checkpoint = config.replication.checkpoint_interval;
-    every(checkpoint, checkpoint, |on| on.partitions.checkpoint_high_watermarks());
+    every(checkpoint, checkpoint, |on| {
+        on.partitions.checkpoint_high_watermarks()
+    });
     let expiry = config.offsets.retention_check_interval;
-    tasks.spawn(expire_offsets(expiry, Arc::clone(&ticked.offsets), shutdown.clone()));
+    tasks.spawn(expire_offsets(
+        expiry,
+        Arc::clone(&ticked.offsets),
+        shutdown.clone(),
+    ));
 }
 
 type Work = fn(&Ticked) -> Result<(), replication::Error>;
 
 async fn on_disk(first: Duration, period: Duration, on: Ticked, work: Work, mut shutdown: Shutdown) {
-    let mut ticks = interval_at(tokio::time::Instant::now() + first, period.max(Duration::from_millis(1)));
+    let mut ticks = interval_at(
+        tokio::time::Instant::now() + first,
+        period.max(Duration::from_millis(1)),
+    );
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {

@@ -15,25 +15,25 @@ use crate::zookeeper::Store;
 
 /// The broker's settings, and how a topic's own are laid over them.
 #[derive(Debug, Clone)]
-pub struct TopicConfigs {
+pub(crate) struct TopicConfigs {
     defaults: LogConfig,
     sessions: Sessions,
 }
 
 impl TopicConfigs {
     /// Settings that hold where a topic says nothing.
-    pub fn new(defaults: LogConfig, sessions: Sessions) -> Self {
+    pub(crate) fn new(defaults: LogConfig, sessions: Sessions) -> Self {
         Self { defaults, sessions }
     }
 
     /// The broker's own settings.
-    pub fn defaults(&self) -> &LogConfig {
+    pub(crate) fn defaults(&self) -> &LogConfig {
         &self.defaults
     }
 
     /// The settings of these topics. A topic whose node can't be read gets the broker's settings: refusing it would
     /// leave its partitions without a leader.
-    pub async fn of(&self, topics: BTreeSet<&str>) -> HashMap<String, LogConfig> {
+    pub(crate) async fn of(&self, topics: BTreeSet<&str>) -> HashMap<String, LogConfig> {
         let mut configs = HashMap::new();
         for topic in topics {
             let overrides = match self.sessions.current() {
@@ -47,7 +47,7 @@ impl TopicConfigs {
     }
 
     /// Applies changes for as long as the broker runs.
-    pub async fn follow_changes(self, partitions: Arc<Partitions>, mut shutdown: Shutdown) {
+    pub(crate) async fn follow_changes(self, partitions: Arc<Partitions>, mut shutdown: Shutdown) {
         tokio::select! {
             () = shutdown.requested() => {}
             () = self.follow_in_every_session(&partitions) => {}

@@ -33,7 +33,11 @@ pub(crate) async fn carry_out(
         let all: Vec<_> = state.leaderships.keys().collect();
         channels.send_roles(state, &all, &plan.newcomers);
     }
-    let others: Vec<_> = everybody.iter().filter(|id| !plan.newcomers.contains(id)).copied().collect();
+    let others: Vec<_> = everybody
+        .iter()
+        .filter(|id| !plan.newcomers.contains(id))
+        .copied()
+        .collect();
     channels.send_roles(state, &changed, &others);
     if !changed.is_empty() || plan.brokers_changed {
         channels.send_metadata(state, &changed, &others);
@@ -47,14 +51,27 @@ async fn create_all(
     store: &Store,
     written: &mut Vec<TopicPartition>,
 ) -> Result<bool, zookeeper::Error> {
-    let nodes: Vec<_> =
-        decisions.iter().map(|decision| (decision.partition.clone(), record(&decision.leadership))).collect();
+    let nodes: Vec<_> = decisions
+        .iter()
+        .map(|decision| (decision.partition.clone(), record(&decision.leadership)))
+        .collect();
     let mut lost_race = false;
-    for (decision, result) in decisions.into_iter().zip(store.create_partition_states(&nodes).await) {
-        let Decision { partition, leadership, .. } = decision;
+    for (decision, result) in decisions
+        .into_iter()
+        .zip(store.create_partition_states(&nodes).await)
+    {
+        let Decision {
+            partition,
+            leadership,
+            ..
+        } = decision;
         match result {
             Ok(()) => {
-                tracing::info!("{partition}: new, leader {}, ISR {}", leader(&leadership), isr(&leadership));
+                tracing::info!(
+                    "{partition}: new, leader {}, ISR {}",
+                    leader(&leadership),
+                    isr(&leadership)
+                );
                 state.leaderships.insert(partition.clone(), leadership);
                 written.push(partition);
             }
@@ -80,13 +97,23 @@ async fn update_all(
         .iter()
         .map(|decision| {
             let leadership = &decision.leadership;
-            let node = Versioned { value: record(leadership), version: leadership.zk_version };
+            let node = Versioned {
+                value: record(leadership),
+                version: leadership.zk_version,
+            };
             (decision.partition.clone(), node)
         })
         .collect();
     let mut lost_race = false;
-    for (decision, result) in decisions.into_iter().zip(store.set_partition_states(&nodes).await) {
-        let Decision { partition, mut leadership, .. } = decision;
+    for (decision, result) in decisions
+        .into_iter()
+        .zip(store.set_partition_states(&nodes).await)
+    {
+        let Decision {
+            partition,
+            mut leadership,
+            ..
+        } = decision;
         match result {
             Ok(version) => {
                 leadership.zk_version = version;
@@ -110,7 +137,11 @@ async fn update_all(
 }
 
 /// Takes over what the node says.
-async fn adopt(partition: &TopicPartition, state: &mut ClusterState, store: &Store) -> Result<(), zookeeper::Error> {
+async fn adopt(
+    partition: &TopicPartition,
+    state: &mut ClusterState,
+    store: &Store,
+) -> Result<(), zookeeper::Error> {
     match store.partition_state(partition).await? {
         Some(node) => state.leaderships.insert(partition.clone(), leadership(node)),
         None => state.leaderships.remove(partition),
@@ -140,7 +171,9 @@ fn record(leadership: &Leadership) -> zookeeper::PartitionState {
 }
 
 fn leader(leadership: &Leadership) -> String {
-    leadership.leader.map_or_else(|| "none".into(), |leader| leader.to_string())
+    leadership
+        .leader
+        .map_or_else(|| "none".into(), |leader| leader.to_string())
 }
 
 fn isr(leadership: &Leadership) -> String {

@@ -48,7 +48,10 @@ impl Channel {
     /// Starts the task that delivers to `endpoint`.
     pub(crate) fn start(endpoint: Endpoint, config: Calls) -> Self {
         let (orders, queue) = mpsc::unbounded_channel();
-        Self { orders, task: tokio::spawn(deliver(endpoint, config, queue)) }
+        Self {
+            orders,
+            task: tokio::spawn(deliver(endpoint, config, queue)),
+        }
     }
 
     /// Queues an order.
@@ -73,7 +76,10 @@ async fn deliver(endpoint: Endpoint, config: Calls, mut queue: mpsc::UnboundedRe
             if failed_before {
                 tracing::debug!("order for broker {} at {endpoint}: {error}", endpoint.id);
             } else {
-                tracing::warn!("order for broker {} at {endpoint}: {error}; trying again", endpoint.id);
+                tracing::warn!(
+                    "order for broker {} at {endpoint}: {error}; trying again",
+                    endpoint.id
+                );
                 failed_before = true;
             }
             tokio::time::sleep(RETRY_PAUSE).await;
@@ -107,7 +113,11 @@ async fn send(
         Order::UpdateMetadata(request) => {
             let response = connected.call(request).await?;
             if response.error != ErrorCode::None {
-                tracing::warn!("broker {} refused new metadata: {:?}", endpoint.id, response.error);
+                tracing::warn!(
+                    "broker {} refused new metadata: {:?}",
+                    endpoint.id,
+                    response.error
+                );
             }
         }
     }

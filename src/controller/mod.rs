@@ -88,7 +88,10 @@ impl ControllerHandle {
     pub async fn controlled_shutdown(&self, broker: BrokerId) -> Option<Vec<TopicPartition>> {
         let events = self.events.borrow().clone()?;
         let (answer, answered) = oneshot::channel();
-        events.send(Event::ControlledShutdown(broker, answer)).await.ok()?;
+        events
+            .send(Event::ControlledShutdown(broker, answer))
+            .await
+            .ok()?;
         answered.await.ok()?
     }
 }
@@ -114,8 +117,20 @@ impl Controller {
     ) -> (Self, ControllerHandle) {
         let (events, events_seen) = channel_watch::channel(None);
         let (status, status_seen) = channel_watch::channel(Status::default());
-        let handle = ControllerHandle { events: events_seen, status: status_seen };
-        (Self { config, sessions, registered, events, status }, handle)
+        let handle = ControllerHandle {
+            events: events_seen,
+            status: status_seen,
+        };
+        (
+            Self {
+                config,
+                sessions,
+                registered,
+                events,
+                status,
+            },
+            handle,
+        )
     }
 
     /// Runs until shutdown. `first_round` is told when the first election is over, whoever won.
@@ -135,7 +150,9 @@ impl Controller {
             previous = Some(store.session_id());
             if first_round.is_none() {
                 let session = store.session_id();
-                let registered = self.registered.wait_for(|registered| *registered == Some(session));
+                let registered = self
+                    .registered
+                    .wait_for(|registered| *registered == Some(session));
                 tokio::select! {
                     _ = registered => {}
                     () = store.ended() => {}
@@ -172,7 +189,10 @@ impl Controller {
         match store.try_elect(self.config.me).await? {
             Election::Elected => self.hold_office(store, first_round).await,
             Election::Other(controller) => {
-                self.status.send_replace(Status { controller: Some(controller), ..Status::default() });
+                self.status.send_replace(Status {
+                    controller: Some(controller),
+                    ..Status::default()
+                });
                 tracing::info!("controller is broker {controller}");
                 end_round(first_round);
                 let mut watched = store.watch_controller();
@@ -187,7 +207,12 @@ impl Controller {
         store: &Store,
         first_round: &mut Option<oneshot::Sender<()>>,
     ) -> Result<(), zookeeper::Error> {
-        let Config { me, own_address, unclean_election, calls } = self.config.clone();
+        let Config {
+            me,
+            own_address,
+            unclean_election,
+            calls,
+        } = self.config.clone();
         let channels = Channels::new(me, own_address, calls);
         let (sender, mut events) = mpsc::channel(EVENTS);
         let mut term =

@@ -30,7 +30,12 @@ pub(crate) struct Channels {
 impl Channels {
     /// No channel yet.
     pub(crate) fn new(me: BrokerId, own_address: SocketAddr, config: Calls) -> Self {
-        Self { me, own_address, config, channels: BTreeMap::new() }
+        Self {
+            me,
+            own_address,
+            config,
+            channels: BTreeMap::new(),
+        }
     }
 
     /// Opens channels to brokers that came, closes those of brokers that went or came back anew.
@@ -61,12 +66,24 @@ impl Channels {
     }
 
     /// Metadata of these partitions, and the list of live brokers, to these brokers.
-    pub(crate) fn send_metadata(&self, state: &ClusterState, partitions: &[&TopicPartition], to: &[BrokerId]) {
+    pub(crate) fn send_metadata(
+        &self,
+        state: &ClusterState,
+        partitions: &[&TopicPartition],
+        to: &[BrokerId],
+    ) {
         let request = UpdateMetadataRequest {
             controller_id: self.me,
             controller_epoch: state.controller_epoch,
-            partitions: partitions.iter().filter_map(|partition| named_state(state, partition)).collect(),
-            alive_brokers: state.brokers.values().map(|broker| broker.endpoint.clone()).collect(),
+            partitions: partitions
+                .iter()
+                .filter_map(|partition| named_state(state, partition))
+                .collect(),
+            alive_brokers: state
+                .brokers
+                .values()
+                .map(|broker| broker.endpoint.clone())
+                .collect(),
         };
         for (_, _, channel) in to.iter().filter_map(|id| self.channels.get(id)) {
             channel.send(Order::UpdateMetadata(request.clone()));
@@ -76,7 +93,9 @@ impl Channels {
     /// The roles in these partitions, to each of these brokers those that concern it.
     pub(crate) fn send_roles(&self, state: &ClusterState, partitions: &[&TopicPartition], to: &[BrokerId]) {
         for id in to {
-            let Some((_, _, channel)) = self.channels.get(id) else { continue };
+            let Some((_, _, channel)) = self.channels.get(id) else {
+                continue;
+            };
             if let Some(request) = roles_of(*id, self.me, state, partitions) {
                 channel.send(Order::LeaderAndIsr(request));
             }
@@ -92,10 +111,16 @@ fn roles_of(
     partitions: &[&TopicPartition],
 ) -> Option<LeaderAndIsrRequest> {
     let assigned = |partition: &&&TopicPartition| {
-        state.assignments.get(**partition).is_some_and(|replicas| replicas.contains(&broker))
+        state
+            .assignments
+            .get(**partition)
+            .is_some_and(|replicas| replicas.contains(&broker))
     };
-    let partitions: Vec<_> =
-        partitions.iter().filter(assigned).filter_map(|partition| named_state(state, partition)).collect();
+    let partitions: Vec<_> = partitions
+        .iter()
+        .filter(assigned)
+        .filter_map(|partition| named_state(state, partition))
+        .collect();
     if partitions.is_empty() {
         return None;
     }
@@ -106,7 +131,10 @@ fn roles_of(
             Leader::None | Leader::Deleted => None,
         })
         .collect();
-    let live_leaders = leaders.iter().filter_map(|id| state.brokers.get(id)).map(|broker| broker.endpoint.clone());
+    let live_leaders = leaders
+        .iter()
+        .filter_map(|id| state.brokers.get(id))
+        .map(|broker| broker.endpoint.clone());
     Some(LeaderAndIsrRequest {
         controller_id: me,
         controller_epoch: state.controller_epoch,
@@ -118,7 +146,11 @@ fn roles_of(
 fn named_state(state: &ClusterState, partition: &TopicPartition) -> Option<(String, i32, PartitionState)> {
     let leadership = state.leaderships.get(partition)?;
     let replicas = state.assignments.get(partition)?;
-    Some((partition.topic.to_string(), partition.partition, wire_state(leadership, replicas)))
+    Some((
+        partition.topic.to_string(),
+        partition.partition,
+        wire_state(leadership, replicas),
+    ))
 }
 
 fn wire_state(leadership: &Leadership, replicas: &[BrokerId]) -> PartitionState {
@@ -139,15 +171,30 @@ mod tests {
 
     #[test]
     fn a_broker_is_told_its_own_roles_and_their_live_leaders() {
-        let endpoint = |id: i32| Endpoint { id: BrokerId(id), host: format!("b{id}"), port: 9092 };
-        let broker = |id: i32| (BrokerId(id), Broker { endpoint: endpoint(id), incarnation: String::new() });
+        let endpoint = |id: i32| Endpoint {
+            id: BrokerId(id),
+            host: format!("b{id}"),
+            port: 9092,
+        };
+        let broker = |id: i32| {
+            (
+                BrokerId(id),
+                Broker {
+                    endpoint: endpoint(id),
+                    incarnation: String::new(),
+                },
+            )
+        };
         let mut state = ClusterState {
             controller_epoch: 5,
             brokers: [broker(1), broker(2)].into(),
             ..ClusterState::default()
         };
         let (shared, other) = (TopicPartition::new("t", 0), TopicPartition::new("t", 1));
-        for (partition, replicas) in [(&shared, vec![BrokerId(2), BrokerId(1)]), (&other, vec![BrokerId(2)])] {
+        for (partition, replicas) in [
+            (&shared, vec![BrokerId(2), BrokerId(1)]),
+            (&other, vec![BrokerId(2)]),
+        ] {
             let leadership = Leadership {
                 leader: Some(BrokerId(2)),
                 leader_epoch: 1,
@@ -161,7 +208,9 @@ mod tests {
         let request = roles_of(BrokerId(1), BrokerId(1), &state, &[&shared, &other]).unwrap();
         assert_eq!(request.controller_epoch, 5);
         assert_eq!(request.live_leaders, [endpoint(2)]);
-        let [(topic, partition, sent)] = request.partitions.as_slice() else { panic!("{request:?}") };
+        let [(topic, partition, sent)] = request.partitions.as_slice() else {
+            panic!("{request:?}")
+        };
         assert_eq!((topic.as_str(), *partition, sent.zk_version), ("t", 0, 3));
         assert!(roles_of(BrokerId(1), BrokerId(1), &state, &[&other]).is_none());
     }

@@ -47,7 +47,13 @@ impl Term {
         let mut state = load(&store).await?;
         state.controller_epoch = controller_epoch;
         state.unclean_election = unclean_election;
-        let mut term = Self { state, store, channels, me, status };
+        let mut term = Self {
+            state,
+            store,
+            channels,
+            me,
+            status,
+        };
         let first = plan::broker_change(&term.state, &BTreeMap::new());
         term.carry_out(first).await?;
         Ok(term)
@@ -107,7 +113,11 @@ impl Term {
         Plan::default()
     }
 
-    fn assignment_changed(&mut self, topic: &Arc<str>, assignment: Option<BTreeMap<i32, Vec<BrokerId>>>) -> Plan {
+    fn assignment_changed(
+        &mut self,
+        topic: &Arc<str>,
+        assignment: Option<BTreeMap<i32, Vec<BrokerId>>>,
+    ) -> Plan {
         let Some(assignment) = assignment else {
             self.state.forget_topic(topic);
             return Plan::default();
@@ -124,7 +134,11 @@ impl Term {
     fn still_led(&self, broker: BrokerId) -> Option<Vec<TopicPartition>> {
         self.state.brokers.get(&broker)?;
         let led = |(partition, leadership): (&TopicPartition, &Leadership)| {
-            let replicated = self.state.assignments.get(partition).is_some_and(|replicas| replicas.len() > 1);
+            let replicated = self
+                .state
+                .assignments
+                .get(partition)
+                .is_some_and(|replicas| replicas.len() > 1);
             (replicated && leadership.leader == Some(broker)).then(|| partition.clone())
         };
         Some(self.state.leaderships.iter().filter_map(led).collect())
@@ -145,12 +159,16 @@ impl Term {
 
 /// The cluster as ZooKeeper has it. A topic whose node can't be read is left out, the others are served.
 async fn load(store: &Store) -> Result<ClusterState, zookeeper::Error> {
-    let mut state = ClusterState { brokers: broker_map(store.brokers().await?), ..ClusterState::default() };
+    let mut state = ClusterState {
+        brokers: broker_map(store.brokers().await?),
+        ..ClusterState::default()
+    };
     let topics = store.topics().await?;
     for (topic, assignment) in topics.iter().zip(store.assignments(&topics).await) {
         match assignment {
             Ok(Some(partitions)) => {
-                let named = |(partition, replicas)| (TopicPartition::new(topic.as_str(), partition), replicas);
+                let named =
+                    |(partition, replicas)| (TopicPartition::new(topic.as_str(), partition), replicas);
                 state.assignments.extend(partitions.into_iter().map(named));
             }
             Ok(None) => {}
@@ -164,7 +182,9 @@ async fn load(store: &Store) -> Result<ClusterState, zookeeper::Error> {
     for (partition, node) in partitions.iter().zip(store.partition_states(&partitions).await) {
         match node {
             Ok(Some(node)) => {
-                state.leaderships.insert(partition.clone(), apply::leadership(node));
+                state
+                    .leaderships
+                    .insert(partition.clone(), apply::leadership(node));
             }
             Ok(None) => {}
             Err(zookeeper::Error::Corrupt { path, problem }) => {

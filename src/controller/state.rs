@@ -55,7 +55,10 @@ impl ClusterState {
 
     /// Topics that have at least one partition assigned.
     pub(crate) fn topics(&self) -> BTreeSet<Arc<str>> {
-        self.assignments.keys().map(|partition| Arc::clone(&partition.topic)).collect()
+        self.assignments
+            .keys()
+            .map(|partition| Arc::clone(&partition.topic))
+            .collect()
     }
 
     /// Forgets a topic that is gone from ZooKeeper.
@@ -67,7 +70,9 @@ impl ClusterState {
     /// Partitions that have a leader on no live broker.
     pub(crate) fn offline_partitions(&self) -> usize {
         let offline = |leadership: &&Leadership| {
-            !leadership.leader.is_some_and(|leader| self.brokers.contains_key(&leader))
+            !leadership
+                .leader
+                .is_some_and(|leader| self.brokers.contains_key(&leader))
         };
         self.leaderships.values().filter(offline).count()
     }

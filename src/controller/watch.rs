@@ -22,7 +22,10 @@ pub(crate) fn start(store: &Store, me: BrokerId, events: &mpsc::Sender<Event>) -
     let mut tasks = JoinSet::new();
     tasks.spawn(until_lost(brokers(store.clone(), events.clone()), events.clone()));
     tasks.spawn(until_lost(topics(store.clone(), events.clone()), events.clone()));
-    tasks.spawn(until_lost(controller(store.clone(), me, events.clone()), events.clone()));
+    tasks.spawn(until_lost(
+        controller(store.clone(), me, events.clone()),
+        events.clone(),
+    ));
     let (ended, resigned) = (store.clone(), events.clone());
     tasks.spawn(async move {
         ended.ended().await;
@@ -80,13 +83,19 @@ async fn topics(store: Store, events: mpsc::Sender<Event>) -> Result<(), zookeep
 }
 
 /// Follows one topic until it is gone.
-async fn assignment(store: Store, topic: Arc<str>, events: mpsc::Sender<Event>) -> Result<(), zookeeper::Error> {
+async fn assignment(
+    store: Store,
+    topic: Arc<str>,
+    events: mpsc::Sender<Event>,
+) -> Result<(), zookeeper::Error> {
     let mut assignment = store.watch_assignment(&topic);
     loop {
         let change = match assignment.next().await {
             Ok(change) => change,
             Err(zookeeper::Error::Corrupt { path, problem }) => {
-                tracing::error!("{topic}: {path} is not readable ({problem}); left as it was until it is mended");
+                tracing::error!(
+                    "{topic}: {path} is not readable ({problem}); left as it was until it is mended"
+                );
                 continue;
             }
             Err(error) => return Err(error),
@@ -102,7 +111,10 @@ async fn assignment(store: Store, topic: Arc<str>, events: mpsc::Sender<Event>) 
 async fn controller(store: Store, me: BrokerId, events: mpsc::Sender<Event>) -> Result<(), zookeeper::Error> {
     let mut elected = store.watch_controller();
     loop {
-        let ours = elected.next().await?.is_some_and(|node| node.id == me && node.session == store.session_id());
+        let ours = elected
+            .next()
+            .await?
+            .is_some_and(|node| node.id == me && node.session == store.session_id());
         if !ours {
             let _ = events.send(Event::Resigned).await;
             return Ok(());
@@ -114,8 +126,18 @@ async fn controller(store: Store, me: BrokerId, events: mpsc::Sender<Event>) -> 
 pub(crate) fn broker_map(registrations: Vec<BrokerRegistration>) -> BTreeMap<BrokerId, Broker> {
     let broker = |registration: BrokerRegistration| {
         let id = registration.id;
-        let endpoint = Endpoint { id, host: registration.host, port: registration.port };
-        (id, Broker { endpoint, incarnation: registration.timestamp })
+        let endpoint = Endpoint {
+            id,
+            host: registration.host,
+            port: registration.port,
+        };
+        (
+            id,
+            Broker {
+                endpoint,
+                incarnation: registration.timestamp,
+            },
+        )
     };
     registrations.into_iter().map(broker).collect()
 }

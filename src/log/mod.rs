@@ -200,6 +200,11 @@ impl Log {
         self.segment_list().iter().map(|segment| segment.len()).sum()
     }
 
+    /// How many segments there are.
+    pub fn segment_count(&self) -> usize {
+        self.segment_list().len()
+    }
+
     /// The segments, oldest first.
     pub fn segments(&self) -> Result<Vec<SegmentSummary>, Error> {
         self.segment_list()

@@ -32,7 +32,10 @@ impl ControllerEpoch {
     pub async fn admit(&self, epoch: i32) -> Result<Admitted<'_>, Stale> {
         let mut newest = self.0.lock().await;
         if epoch < *newest {
-            return Err(Stale { epoch, newest: *newest });
+            return Err(Stale {
+                epoch,
+                newest: *newest,
+            });
         }
         *newest = epoch;
         Ok(Admitted(newest))

@@ -17,7 +17,7 @@ use crate::replication::partition::Partition;
 use crate::types::TopicPartition;
 
 /// Name of the checkpoint file in a data directory.
-pub const FILE_NAME: &str = "replication-offset-checkpoint";
+const FILE_NAME: &str = "replication-offset-checkpoint";
 
 /// The checkpoints of every data directory.
 #[derive(Debug)]
@@ -36,17 +36,28 @@ impl HighWatermarks {
             known.extend(checkpoint.read()?);
             checkpoints.push((directory.clone(), checkpoint));
         }
-        Ok(Self { checkpoints, known: Mutex::new(known) })
+        Ok(Self {
+            checkpoints,
+            known: Mutex::new(known),
+        })
     }
 
     /// The high watermark that the last run left, 0 if it left none.
     pub fn of(&self, partition: &TopicPartition) -> i64 {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(partition).copied().unwrap_or(0)
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(partition)
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Forgets a partition that is being deleted.
     pub fn forget(&self, partition: &TopicPartition) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(partition);
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(partition);
     }
 
     /// Writes the high watermarks of all logs, each into the directory its log lies in.
@@ -62,7 +73,9 @@ impl HighWatermarks {
                 .filter(|log| log.directory() == directory)
                 .filter_map(|log| {
                     let name = log.topic_partition();
-                    known.get(name).map(|high_watermark| (name.clone(), *high_watermark))
+                    known
+                        .get(name)
+                        .map(|high_watermark| (name.clone(), *high_watermark))
                 })
                 .collect();
             checkpoint.write(&here)?;

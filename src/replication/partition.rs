@@ -9,18 +9,17 @@ use std::sync::PoisonError;
 use std::sync::RwLock;
 use std::sync::RwLockReadGuard;
 use std::sync::RwLockWriteGuard;
-use std::time::Instant;
 
 use tokio::sync::watch;
 
 use crate::log::Log;
 use crate::log::LogConfig;
-use crate::message::slice::FileSlice;
 use crate::message::set::ProducedSet;
+use crate::message::slice::FileSlice;
 use crate::metrics::TopicMetrics;
-use crate::protocol::produce::Acks;
-use crate::protocol::leader_and_isr::PartitionState;
 use crate::protocol::fetch::Reader;
+use crate::protocol::leader_and_isr::PartitionState;
+use crate::protocol::produce::Acks;
 use crate::replication::error::Error;
 use crate::replication::isr::Isr;
 use crate::replication::progress::Progress;
@@ -97,7 +96,13 @@ pub struct Found {
 impl Partition {
     /// A partition of which this broker has only heard.
     pub fn new(topic_partition: TopicPartition, me: BrokerId, metrics: Arc<TopicMetrics>) -> Self {
-        let state = State { log: None, role: Role::Unassigned, leader_epoch: NO_EPOCH, zk_version: 0, replicas: 0 };
+        let state = State {
+            log: None,
+            role: Role::Unassigned,
+            leader_epoch: NO_EPOCH,
+            zk_version: 0,
+            replicas: 0,
+        };
         let progress = Progress {
             leader_epoch: NO_EPOCH,
             leads: false,
@@ -192,7 +197,12 @@ impl Partition {
         let checked = set.check(&config.limits())?;
         let leader_epoch = state.leader_epoch;
         if checked.is_empty() {
-            return Ok(Appended { base_offset: None, end_offset: 0, messages: 0, leader_epoch });
+            return Ok(Appended {
+                base_offset: None,
+                end_offset: 0,
+                messages: 0,
+                leader_epoch,
+            });
         }
         let appended = log.append(checked)?;
         self.publish(&state);
@@ -235,14 +245,23 @@ impl Partition {
             Reader::Consumer | Reader::Follower(_) => state.leading()?.0,
         };
         let high_watermark = self.high_watermark();
-        let nothing = Found { high_watermark, messages: None, ends_closed_segment: false };
+        let nothing = Found {
+            high_watermark,
+            messages: None,
+            ends_closed_segment: false,
+        };
         let log_end_offset = log.log_end_offset();
         if offset == log_end_offset {
             return Ok(nothing);
         }
         if offset > log_end_offset || offset < log.log_start_offset() {
             let first = log.log_start_offset();
-            return Err(crate::log::Error::OffsetOutOfRange { asked: offset, first, end: log_end_offset }.into());
+            return Err(crate::log::Error::OffsetOutOfRange {
+                asked: offset,
+                first,
+                end: log_end_offset,
+            }
+            .into());
         }
         let below = match reader {
             Reader::Follower(_) => None,
@@ -253,17 +272,24 @@ impl Partition {
             return Ok(nothing);
         }
         if below.is_some_and(|below| offset > below) {
-            return Err(Error::NotCommitted { asked: offset, high_watermark });
+            return Err(Error::NotCommitted {
+                asked: offset,
+                high_watermark,
+            });
         }
         let read = log.read(offset, max_bytes, below)?;
-        Ok(Found { high_watermark, messages: read.messages, ends_closed_segment: read.ends_closed_segment })
+        Ok(Found {
+            high_watermark,
+            messages: read.messages,
+            ends_closed_segment: read.ends_closed_segment,
+        })
     }
 
     /// Notes where a follower's fetch stands, which may move the high watermark. `offset` is none after an error.
     pub fn record_fetch(&self, follower: BrokerId, offset: Option<i64>) -> Result<(), Error> {
         let state = self.read_state();
         let (_log, isr) = state.leading()?;
-        if !lock(isr).record_fetch(follower, offset, Instant::now()) {
+        if !lock(isr).record_fetch(follower, offset) {
             return Err(Error::NotAFollower(follower));
         }
         self.publish(&state);
@@ -276,17 +302,24 @@ impl Partition {
         let high_watermark = self.known_high_watermark(&state, &log, checkpoint);
         *state = State {
             log: Some(log),
-            role: Role::Leader(Mutex::new(Isr::new(self.me, &order.replicas, &order.isr, Instant::now()))),
+            role: Role::Leader(Mutex::new(Isr::new(self.me, &order.replicas, &order.isr))),
             leader_epoch: order.leader_epoch,
             zk_version: order.zk_version,
             replicas: order.replicas.len(),
         };
-        self.progress.send_modify(|progress| progress.high_watermark = high_watermark);
+        self.progress
+            .send_modify(|progress| progress.high_watermark = high_watermark);
         self.publish(&state);
     }
 
     /// Stops leading, and takes note of whom to follow.
-    pub(crate) fn become_follower(&self, log: Arc<Log>, leader: BrokerId, order: &PartitionState, checkpoint: i64) {
+    pub(crate) fn become_follower(
+        &self,
+        log: Arc<Log>,
+        leader: BrokerId,
+        order: &PartitionState,
+        checkpoint: i64,
+    ) {
         let mut state = self.write_state();
         let high_watermark = self.known_high_watermark(&state, &log, checkpoint);
         *state = State {
@@ -296,7 +329,8 @@ impl Partition {
             zk_version: order.zk_version,
             replicas: order.replicas.len(),
         };
-        self.progress.send_modify(|progress| progress.high_watermark = high_watermark);
+        self.progress
+            .send_modify(|progress| progress.high_watermark = high_watermark);
         self.publish(&state);
     }
 
@@ -306,7 +340,8 @@ impl Partition {
         if state.log.is_none() {
             let high_watermark = self.known_high_watermark(&state, &log, checkpoint);
             state.log = Some(log);
-            self.progress.send_modify(|progress| progress.high_watermark = high_watermark);
+            self.progress
+                .send_modify(|progress| progress.high_watermark = high_watermark);
         }
     }
 
@@ -320,7 +355,11 @@ impl Partition {
 
     /// The high watermark a new role starts with: what this process knows, else the checkpoint, capped by the log.
     fn known_high_watermark(&self, state: &State, log: &Log, checkpoint: i64) -> i64 {
-        let known = if state.log.is_some() { self.high_watermark() } else { checkpoint };
+        let known = if state.log.is_some() {
+            self.high_watermark()
+        } else {
+            checkpoint
+        };
         known.min(log.log_end_offset()).max(log.log_start_offset())
     }
 
@@ -333,21 +372,33 @@ impl Partition {
         // Read under the ISR's lock: of two appends that publish, the later one sees both.
         let log_end_offset = state.log.as_ref().map_or(0, |log| log.log_end_offset());
         self.progress.send_if_modified(|progress| {
-            let old = (progress.leader_epoch, progress.leads, progress.high_watermark, progress.log_end_offset);
+            let old = (
+                progress.leader_epoch,
+                progress.leads,
+                progress.high_watermark,
+                progress.log_end_offset,
+            );
             if let Some(isr) = &guard {
                 if isr.members().len() > 1 || !progress.follower_log_ends.is_empty() {
                     progress.follower_log_ends = isr.follower_log_ends();
                 }
-                progress.high_watermark =
-                    Isr::high_watermark(progress.high_watermark, log_end_offset, &progress.follower_log_ends);
+                progress.high_watermark = Isr::high_watermark(
+                    progress.high_watermark,
+                    log_end_offset,
+                    &progress.follower_log_ends,
+                );
             } else {
                 progress.follower_log_ends = Arc::new([]);
             }
             progress.log_end_offset = log_end_offset;
             progress.leader_epoch = state.leader_epoch;
             progress.leads = leads;
-            old != (progress.leader_epoch, progress.leads, progress.high_watermark, progress.log_end_offset)
-                || !progress.follower_log_ends.is_empty()
+            old != (
+                progress.leader_epoch,
+                progress.leads,
+                progress.high_watermark,
+                progress.log_end_offset,
+            ) || !progress.follower_log_ends.is_empty()
         });
     }
 
@@ -367,7 +418,10 @@ impl Partition {
 
     /// The topic's `min.insync.replicas`.
     pub fn min_insync_replicas(&self) -> usize {
-        self.read_state().log.as_ref().map_or(1, |log| required(&log.config()))
+        self.read_state()
+            .log
+            .as_ref()
+            .map_or(1, |log| required(&log.config()))
     }
 
     fn read_state(&self) -> RwLockReadGuard<'_, State> {

@@ -23,6 +23,9 @@ use crate::replication::partition::RoleName;
 use crate::types::BrokerId;
 use crate::types::TopicPartition;
 
+/// The partitions of each topic, by number.
+type Topics = HashMap<Arc<str>, HashMap<i32, Arc<Partition>>>;
+
 /// Every partition that this broker leads, follows, or has heard of.
 #[derive(Debug)]
 pub struct Partitions {
@@ -30,7 +33,7 @@ pub struct Partitions {
     logs: Arc<Logs>,
     high_watermarks: HighWatermarks,
     metrics: Metrics,
-    topics: RwLock<HashMap<Arc<str>, HashMap<i32, Arc<Partition>>>>,
+    topics: RwLock<Topics>,
     changes: watch::Sender<u64>,
 }
 
@@ -73,14 +76,16 @@ impl Transition {
 
 impl Partitions {
     /// No partition yet: the controller says which.
-    pub fn new(
-        me: BrokerId,
-        logs: Arc<Logs>,
-        high_watermarks: HighWatermarks,
-        metrics: Metrics,
-    ) -> Self {
+    pub fn new(me: BrokerId, logs: Arc<Logs>, high_watermarks: HighWatermarks, metrics: Metrics) -> Self {
         let topics = RwLock::new(HashMap::new());
-        Self { me, logs, high_watermarks, metrics, topics, changes: watch::Sender::new(0) }
+        Self {
+            me,
+            logs,
+            high_watermarks,
+            metrics,
+            topics,
+            changes: watch::Sender::new(0),
+        }
     }
 
     /// A partition that this broker knows.
@@ -103,7 +108,9 @@ impl Partitions {
     /// The roles of this broker, for all partitions that it keeps a replica of.
     pub fn roles(&self) -> Vec<(TopicPartition, RoleName, i32)> {
         let role = |partition: Arc<Partition>| {
-            partition.role().map(|(role, epoch)| (partition.topic_partition().clone(), role, epoch))
+            partition
+                .role()
+                .map(|(role, epoch)| (partition.topic_partition().clone(), role, epoch))
         };
         self.all().into_iter().filter_map(role).collect()
     }
@@ -119,7 +126,10 @@ impl Partitions {
             let partition = self.get_or_create(&topic_partition);
             let alive = |leader: BrokerId| order.live_leaders.iter().any(|endpoint| endpoint.id == leader);
             let result = self.apply_role(&partition, state, alive, || config(topic));
-            Outcome { topic_partition, result }
+            Outcome {
+                topic_partition,
+                result,
+            }
         };
         let outcomes = order.partitions.iter().map(outcome).collect();
         self.changed();
@@ -145,12 +155,19 @@ impl Partitions {
         match state.leader {
             Leader::Broker(leader) if leader == self.me => {
                 partition.become_leader(log, state, checkpoint);
-                tracing::info!("{name}: leader at epoch {}, ISR {:?}", state.leader_epoch, numbers(&state.isr));
+                tracing::info!(
+                    "{name}: leader at epoch {}, ISR {:?}",
+                    state.leader_epoch,
+                    numbers(&state.isr)
+                );
                 Ok(Transition::Leads)
             }
             Leader::Broker(leader) if alive(leader) => {
                 partition.become_follower(log, leader, state, checkpoint);
-                tracing::info!("{name}: follower of broker {leader} at epoch {}", state.leader_epoch);
+                tracing::info!(
+                    "{name}: follower of broker {leader} at epoch {}",
+                    state.leader_epoch
+                );
                 Ok(Transition::Follows)
             }
             Leader::Broker(_) | Leader::None | Leader::Deleted => {
@@ -165,8 +182,15 @@ impl Partitions {
     pub fn stop(&self, order: &StopReplicaRequest) -> Vec<Outcome> {
         let outcome = |(topic, number): &(String, i32)| {
             let topic_partition = TopicPartition::new(topic.as_str(), *number);
-            let result = if order.delete { self.delete(&topic_partition) } else { Ok(()) };
-            Outcome { topic_partition, result: result.map(|()| Transition::Stopped) }
+            let result = if order.delete {
+                self.delete(&topic_partition)
+            } else {
+                Ok(())
+            };
+            Outcome {
+                topic_partition,
+                result: result.map(|()| Transition::Stopped),
+            }
         };
         let outcomes = order.partitions.iter().map(outcome).collect();
         self.changed();
@@ -194,7 +218,12 @@ impl Partitions {
 
     /// Gives the logs of a topic its changed configuration.
     pub fn configure(&self, topic: &str, config: &LogConfig) {
-        for log in self.logs.all().iter().filter(|log| &*log.topic_partition().topic == topic) {
+        for log in self
+            .logs
+            .all()
+            .iter()
+            .filter(|log| &*log.topic_partition().topic == topic)
+        {
             log.set_config(config.clone());
         }
     }

@@ -34,7 +34,11 @@ impl Progress {
         match acks {
             Acks::None | Acks::Leader => true,
             Acks::Count(count) => {
-                let followers = self.follower_log_ends.iter().filter(|end| **end >= end_offset).count();
+                let followers = self
+                    .follower_log_ends
+                    .iter()
+                    .filter(|end| **end >= end_offset)
+                    .count();
                 followers + 1 >= usize::from(count)
             }
             Acks::AllInSync | Acks::AllInSyncUnchecked => self.high_watermark >= end_offset,
@@ -49,9 +53,14 @@ impl Progress {
 
 /// Completes when any of them has changed since its last look, or was closed.
 pub async fn any_changed(progress: &mut [watch::Receiver<Progress>]) {
-    let mut changes: Vec<_> = progress.iter_mut().map(|receiver| Box::pin(receiver.changed())).collect();
+    let mut changes: Vec<_> = progress
+        .iter_mut()
+        .map(|receiver| Box::pin(receiver.changed()))
+        .collect();
     let any = poll_fn(|context| {
-        let changed = changes.iter_mut().any(|change| change.as_mut().poll(context).is_ready());
+        let changed = changes
+            .iter_mut()
+            .any(|change| change.as_mut().poll(context).is_ready());
         if changed { Poll::Ready(()) } else { Poll::Pending }
     });
     pin!(any).await;
@@ -62,7 +71,13 @@ mod tests {
     use super::*;
 
     fn progress(high_watermark: i64, log_end_offset: i64, followers: &[i64]) -> Progress {
-        Progress { leader_epoch: 0, leads: true, high_watermark, log_end_offset, follower_log_ends: followers.into() }
+        Progress {
+            leader_epoch: 0,
+            leads: true,
+            high_watermark,
+            log_end_offset,
+            follower_log_ends: followers.into(),
+        }
     }
 
     #[test]
@@ -79,7 +94,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_change_of_any_partition_wakes() {
-        let senders = [watch::Sender::new(progress(0, 0, &[])), watch::Sender::new(progress(0, 0, &[]))];
+        let senders = [
+            watch::Sender::new(progress(0, 0, &[])),
+            watch::Sender::new(progress(0, 0, &[])),
+        ];
         let mut receivers: Vec<_> = senders.iter().map(watch::Sender::subscribe).collect();
         let waiting = tokio::spawn(async move { any_changed(&mut receivers).await });
         senders[1].send_modify(|progress| progress.log_end_offset = 1);

@@ -75,6 +75,21 @@ impl Store {
         }
     }
 
+    /// Gives the office back, if it is this session's. A successor's node stays: 0.8.2.2 deletes whatever is there.
+    pub async fn resign_controller(&self, me: BrokerId) -> Result<(), Error> {
+        let Some(node) = self.read(paths::CONTROLLER).await? else {
+            return Ok(());
+        };
+        let ours = records::parse_controller(paths::CONTROLLER, &node.data)? == Some(me);
+        if !ours || node.owner != self.session_id() {
+            return Ok(());
+        }
+        match self.delete(paths::CONTROLLER, Some(node.version)).await {
+            Err(Error::Conflict { .. } | Error::NotFound { .. }) => Ok(()),
+            result => result,
+        }
+    }
+
     /// The epoch of the latest controller; `None` if there never was one.
     pub async fn controller_epoch(&self) -> Result<Option<Versioned<i32>>, Error> {
         let path = paths::CONTROLLER_EPOCH;

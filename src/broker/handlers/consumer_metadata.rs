@@ -11,9 +11,9 @@ use crate::broker::auto_create::AutoCreate;
 use crate::broker::metadata_cache::MetadataCache;
 use crate::broker::offsets::Offsets;
 use crate::net::Reply;
+use crate::protocol::ErrorCode;
 use crate::protocol::consumer_metadata::ConsumerMetadataRequest;
 use crate::protocol::consumer_metadata::ConsumerMetadataResponse;
-use crate::protocol::ErrorCode;
 use crate::types::OFFSETS_TOPIC;
 
 /// Looks the coordinator up, and creates the offsets topic if there is none.
@@ -23,9 +23,13 @@ pub(crate) fn handle(
     auto_create: &Arc<AutoCreate>,
     request: &ConsumerMetadataRequest,
 ) -> Reply {
-    let unavailable =
-        || ConsumerMetadataResponse { error: ErrorCode::ConsumerCoordinatorNotAvailable, coordinator: None };
-    let Some(group) = request.group.as_deref() else { return Reply::Send(unavailable().into()) };
+    let unavailable = || ConsumerMetadataResponse {
+        error: ErrorCode::ConsumerCoordinatorNotAvailable,
+        coordinator: None,
+    };
+    let Some(group) = request.group.as_deref() else {
+        return Reply::Send(unavailable().into());
+    };
     if cache.has_topic(OFFSETS_TOPIC) {
         let coordinator = cache.leader(OFFSETS_TOPIC, offsets.partition_of(group));
         let answer = coordinator.map_or_else(unavailable, |coordinator| ConsumerMetadataResponse {

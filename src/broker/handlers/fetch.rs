@@ -40,7 +40,11 @@ struct Look {
 }
 
 /// Answers as soon as there is enough to read, or when the time is up.
-pub(crate) fn handle(partitions: &Arc<Partitions>, metrics: &ReplicationMetrics, request: FetchRequest) -> Reply {
+pub(crate) fn handle(
+    partitions: &Arc<Partitions>,
+    metrics: &ReplicationMetrics,
+    request: FetchRequest,
+) -> Reply {
     let first = look(partitions, &request);
     if is_enough(&first, &request) {
         return answer(first);
@@ -51,8 +55,10 @@ pub(crate) fn handle(partitions: &Arc<Partitions>, metrics: &ReplicationMetrics,
         let deadline = Instant::now() + request.max_wait;
         loop {
             // Subscribe before looking: an append in between must wake us.
-            let mut progress: Vec<_> =
-                hosted(&partitions, &request).iter().map(|partition| partition.subscribe()).collect();
+            let mut progress: Vec<_> = hosted(&partitions, &request)
+                .iter()
+                .map(|partition| partition.subscribe())
+                .collect();
             let found = look(&partitions, &request);
             if is_enough(&found, &request) {
                 return answer(found);
@@ -60,7 +66,9 @@ pub(crate) fn handle(partitions: &Arc<Partitions>, metrics: &ReplicationMetrics,
             if timeout_at(deadline, any_changed(&mut progress)).await.is_err() {
                 match request.reader {
                     Reader::Follower(_) => metrics.follower_fetch_expires.increment(1),
-                    Reader::Consumer | Reader::DebuggingConsumer => metrics.consumer_fetch_expires.increment(1),
+                    Reader::Consumer | Reader::DebuggingConsumer => {
+                        metrics.consumer_fetch_expires.increment(1);
+                    }
                 }
                 return answer(look(&partitions, &request));
             }
@@ -88,35 +96,42 @@ fn hosted(partitions: &Partitions, request: &FetchRequest) -> Vec<Arc<Partition>
 
 fn look(partitions: &Partitions, request: &FetchRequest) -> Look {
     let topics = Vec::with_capacity(request.topics.len());
-    let mut look = Look { topics, bytes: 0, counted: Vec::new(), settled: false };
+    let mut look = Look {
+        topics,
+        bytes: 0,
+        counted: Vec::new(),
+        settled: false,
+    };
     for (topic, fetches) in &request.topics {
         let fetched = fetches
             .iter()
-            .map(|fetch| match find(partitions, topic.as_deref(), fetch, request.reader) {
-                Ok((found, partition)) => {
-                    let bytes = found.messages.as_ref().map_or(0, |slice| slice.len);
-                    look.bytes += bytes;
-                    if bytes > 0 {
-                        look.counted.push((Arc::clone(partition.metrics()), bytes));
+            .map(
+                |fetch| match find(partitions, topic.as_deref(), fetch, request.reader) {
+                    Ok((found, partition)) => {
+                        let bytes = found.messages.as_ref().map_or(0, |slice| slice.len);
+                        look.bytes += bytes;
+                        if bytes > 0 {
+                            look.counted.push((Arc::clone(partition.metrics()), bytes));
+                        }
+                        look.settled |= found.ends_closed_segment && bytes > 0;
+                        PartitionFetched {
+                            partition: fetch.partition,
+                            error: ErrorCode::None,
+                            high_watermark: found.high_watermark,
+                            messages: found.messages,
+                        }
                     }
-                    look.settled |= found.ends_closed_segment && bytes > 0;
-                    PartitionFetched {
-                        partition: fetch.partition,
-                        error: ErrorCode::None,
-                        high_watermark: found.high_watermark,
-                        messages: found.messages,
+                    Err(error) => {
+                        look.settled = true;
+                        PartitionFetched {
+                            partition: fetch.partition,
+                            error,
+                            high_watermark: NO_OFFSET,
+                            messages: None,
+                        }
                     }
-                }
-                Err(error) => {
-                    look.settled = true;
-                    PartitionFetched {
-                        partition: fetch.partition,
-                        error,
-                        high_watermark: NO_OFFSET,
-                        messages: None,
-                    }
-                }
-            })
+                },
+            )
             .collect();
         look.topics.push((topic.clone(), fetched));
     }
@@ -133,7 +148,9 @@ fn find(
         Reader::DebuggingConsumer => ErrorCode::ReplicaNotAvailable,
         Reader::Consumer | Reader::Follower(_) => ErrorCode::UnknownTopicOrPartition,
     };
-    let partition = topic.and_then(|topic| partitions.get(topic, fetch.partition)).ok_or(missing)?;
+    let partition = topic
+        .and_then(|topic| partitions.get(topic, fetch.partition))
+        .ok_or(missing)?;
     partition.metrics().fetch_requested();
     let found = partition.read(reader, fetch.offset, fetch.max_bytes);
     if let Reader::Follower(id) = reader {

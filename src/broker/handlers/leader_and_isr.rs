@@ -38,10 +38,20 @@ pub(crate) fn handle(
             Err(stale) => {
                 tracing::warn!("roles from broker {}: {stale}", request.controller_id);
                 let error = ErrorCode::StaleControllerEpoch;
-                return Reply::Send(LeaderAndIsrResponse { error, partitions: Vec::new() }.into());
+                return Reply::Send(
+                    LeaderAndIsrResponse {
+                        error,
+                        partitions: Vec::new(),
+                    }
+                    .into(),
+                );
             }
         };
-        let topics: BTreeSet<_> = request.partitions.iter().map(|(topic, _, _)| topic.as_str()).collect();
+        let topics: BTreeSet<_> = request
+            .partitions
+            .iter()
+            .map(|(topic, _, _)| topic.as_str())
+            .collect();
         let of_topics = configs.of(topics).await;
         let config = move |topic: &str| of_topics.get(topic).unwrap_or_else(|| configs.defaults()).clone();
         let apply = move || (partitions.apply_roles(&request, config), partitions);
@@ -52,7 +62,13 @@ pub(crate) fn handle(
             follow_leadership(&offsets, &partitions, outcome);
         }
         let partitions = controller_answers(outcomes, &shutdown);
-        Reply::Send(LeaderAndIsrResponse { error: ErrorCode::None, partitions }.into())
+        Reply::Send(
+            LeaderAndIsrResponse {
+                error: ErrorCode::None,
+                partitions,
+            }
+            .into(),
+        )
     }))
 }
 
@@ -64,7 +80,9 @@ fn follow_leadership(offsets: &Arc<Offsets>, partitions: &Partitions, outcome: &
     }
     match outcome.result {
         Ok(Transition::Leads) => {
-            let epoch = partitions.get(&name.topic, name.partition).map(|partition| partition.leader_epoch());
+            let epoch = partitions
+                .get(&name.topic, name.partition)
+                .map(|partition| partition.leader_epoch());
             if let Some(epoch) = epoch {
                 offsets.lead(name.partition, epoch);
             }

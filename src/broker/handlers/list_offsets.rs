@@ -10,12 +10,12 @@ use std::time::UNIX_EPOCH;
 use crate::broker::error_mapping;
 use crate::net::Reply;
 use crate::protocol::ErrorCode;
+use crate::protocol::fetch::Reader;
 use crate::protocol::list_offsets::ListOffsetsRequest;
 use crate::protocol::list_offsets::ListOffsetsResponse;
 use crate::protocol::list_offsets::OffsetSpec;
-use crate::protocol::PartitionOffsets;
+use crate::protocol::list_offsets::PartitionOffsets;
 use crate::protocol::list_offsets::PartitionOffsetsFound;
-use crate::protocol::fetch::Reader;
 use crate::replication;
 use crate::replication::Partitions;
 use crate::replication::RoleName;
@@ -32,7 +32,11 @@ pub(crate) fn handle(partitions: &Partitions, request: &ListOffsetsRequest) -> R
                     Ok(offsets) => (ErrorCode::None, offsets),
                     Err(error) => (error, Vec::new()),
                 };
-                PartitionOffsetsFound { partition: asked.partition, error, offsets }
+                PartitionOffsetsFound {
+                    partition: asked.partition,
+                    error,
+                    offsets,
+                }
             });
             (topic.clone(), answers.collect())
         })
@@ -47,8 +51,14 @@ fn offsets(
     reader: Reader,
 ) -> Result<Vec<i64>, ErrorCode> {
     let debugging = reader == Reader::DebuggingConsumer;
-    let missing = if debugging { ErrorCode::ReplicaNotAvailable } else { ErrorCode::UnknownTopicOrPartition };
-    let partition = topic.and_then(|topic| partitions.get(topic, asked.partition)).ok_or(missing)?;
+    let missing = if debugging {
+        ErrorCode::ReplicaNotAvailable
+    } else {
+        ErrorCode::UnknownTopicOrPartition
+    };
+    let partition = topic
+        .and_then(|topic| partitions.get(topic, asked.partition))
+        .ok_or(missing)?;
     let leads = partition.role().is_some_and(|(role, _)| role == RoleName::Leader);
     if !leads && !debugging {
         return Err(ErrorCode::NotLeaderForPartition);
@@ -56,10 +66,14 @@ fn offsets(
     let log = partition.log().ok_or(missing)?;
     let max_offsets = usize::try_from(asked.max_offsets).map_err(|_negative| ErrorCode::Unknown)?;
 
-    let segments = log.segments().map_err(|error| error_mapping::code_of(&replication::Error::from(error)))?;
+    let segments = log
+        .segments()
+        .map_err(|error| error_mapping::code_of(&replication::Error::from(error)))?;
     let last_is_empty = segments.last().is_none_or(|segment| segment.size == 0);
-    let mut positions: Vec<_> =
-        segments.iter().map(|segment| (segment.base_offset, millis(segment.modified))).collect();
+    let mut positions: Vec<_> = segments
+        .iter()
+        .map(|segment| (segment.base_offset, millis(segment.modified)))
+        .collect();
     if !last_is_empty {
         positions.push((log.log_end_offset(), millis(SystemTime::now())));
     }
@@ -75,23 +89,34 @@ fn before(positions: &[(i64, i64)], at: OffsetSpec, max_offsets: usize) -> Vec<i
     let candidates = match at {
         OffsetSpec::Latest => positions.len(),
         OffsetSpec::Earliest => positions.len().min(1),
-        OffsetSpec::Timestamp(time) => {
-            positions.iter().rposition(|(_, modified)| *modified <= time).map_or(0, |last| last + 1)
-        }
+        OffsetSpec::Timestamp(time) => positions
+            .iter()
+            .rposition(|(_, modified)| *modified <= time)
+            .map_or(0, |last| last + 1),
     };
-    positions.iter().take(candidates).rev().take(max_offsets).map(|(offset, _)| *offset).collect()
+    positions
+        .iter()
+        .take(candidates)
+        .rev()
+        .take(max_offsets)
+        .map(|(offset, _)| *offset)
+        .collect()
 }
 
 /// Consumers see nothing beyond the high watermark: it stands once for everything above it.
 fn clip(offsets: &mut Vec<i64>, high_watermark: i64) {
-    let above = offsets.iter().take_while(|offset| **offset > high_watermark).count();
+    let above = offsets
+        .iter()
+        .take_while(|offset| **offset > high_watermark)
+        .count();
     if above > 0 {
         offsets.splice(..above, [high_watermark]);
     }
 }
 
 fn millis(time: SystemTime) -> i64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

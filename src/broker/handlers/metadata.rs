@@ -17,12 +17,19 @@ use crate::protocol::metadata::MetadataResponse;
 use crate::protocol::metadata::TopicMetadata;
 
 /// Answers from the cache, and creates what is missing.
-pub(crate) fn handle(cache: &Arc<MetadataCache>, auto_create: &Arc<AutoCreate>, request: MetadataRequest) -> Reply {
+pub(crate) fn handle(
+    cache: &Arc<MetadataCache>,
+    auto_create: &Arc<AutoCreate>,
+    request: MetadataRequest,
+) -> Reply {
     if request.topics.is_empty() {
         return answer(cache, cache.topics());
     }
-    let known: Option<Vec<_>> =
-        request.topics.iter().map(|topic| topic.as_deref().and_then(|topic| cache.topic(topic))).collect();
+    let known: Option<Vec<_>> = request
+        .topics
+        .iter()
+        .map(|topic| topic.as_deref().and_then(|topic| cache.topic(topic)))
+        .collect();
     if let Some(topics) = known {
         return answer(cache, topics);
     }
@@ -54,15 +61,35 @@ async fn look_up(
         Err(Refused::IllegalName) => return Err(ErrorCode::InvalidTopic),
         Err(Refused::Failed) => return Err(ErrorCode::Unknown),
     };
-    Ok(TopicMetadata { error, topic: topic.map(str::to_owned), partitions: Vec::new() })
+    Ok(TopicMetadata {
+        error,
+        topic: topic.map(str::to_owned),
+        partitions: Vec::new(),
+    })
 }
 
 fn answer(cache: &MetadataCache, topics: Vec<TopicMetadata>) -> Reply {
-    Reply::Send(MetadataResponse { brokers: cache.brokers(), topics }.into())
+    Reply::Send(
+        MetadataResponse {
+            brokers: cache.brokers(),
+            topics,
+        }
+        .into(),
+    )
 }
 
 fn refuse(request: MetadataRequest, error: ErrorCode) -> Reply {
-    let refused = |topic| TopicMetadata { error, topic, partitions: Vec::new() };
+    let refused = |topic| TopicMetadata {
+        error,
+        topic,
+        partitions: Vec::new(),
+    };
     let topics = request.topics.into_iter().map(refused).collect();
-    Reply::Send(MetadataResponse { brokers: Vec::new(), topics }.into())
+    Reply::Send(
+        MetadataResponse {
+            brokers: Vec::new(),
+            topics,
+        }
+        .into(),
+    )
 }

@@ -86,7 +86,13 @@ impl Handler for Handlers {
             Request::Metadata(request) => metadata::handle(metadata, auto_create, request),
             Request::LeaderAndIsr(request) => {
                 let offsets_and_configs = (offsets, topic_configs);
-                leader_and_isr::handle(controller_epoch, partitions, offsets_and_configs, shutdown, request)
+                leader_and_isr::handle(
+                    controller_epoch,
+                    partitions,
+                    offsets_and_configs,
+                    shutdown,
+                    request,
+                )
             }
             Request::StopReplica(request) => {
                 stop_replica::handle(controller_epoch, partitions, offsets, shutdown, request)

@@ -51,12 +51,19 @@ async fn to_log(offsets: &Offsets, request: &OffsetCommitRequest) -> Vec<ErrorCo
             timestamp: commit.timestamp,
         })
         .collect();
-    let Some(group) = request.group.as_deref() else { return vec![ErrorCode::Unknown; commits.len()] };
+    let Some(group) = request.group.as_deref() else {
+        return vec![ErrorCode::Unknown; commits.len()];
+    };
     offsets
         .commit(group, commits)
         .await
         .into_iter()
-        .map(|result| result.map_or_else(|error| error_mapping::code_of_offsets(&error), |()| ErrorCode::None))
+        .map(|result| {
+            result.map_or_else(
+                |error| error_mapping::code_of_offsets(&error),
+                |()| ErrorCode::None,
+            )
+        })
         .collect()
 }
 
@@ -69,7 +76,11 @@ async fn to_zookeeper(
     let refused = |(topic, commit): (Option<&str>, &PartitionCommit)| match topic {
         Some(topic) if cache.has_topic(topic) => {
             let short = offsets.accepts_metadata(commit.metadata.as_deref());
-            if short { ErrorCode::None } else { ErrorCode::OffsetMetadataTooLarge }
+            if short {
+                ErrorCode::None
+            } else {
+                ErrorCode::OffsetMetadataTooLarge
+            }
         }
         _ => ErrorCode::UnknownTopicOrPartition,
     };
@@ -77,7 +88,12 @@ async fn to_zookeeper(
     let accepted: Vec<_> = each(request)
         .zip(&codes)
         .filter(|(_, code)| **code == ErrorCode::None)
-        .map(|((topic, commit), _)| (TopicPartition::new(topic.unwrap_or(NULL), commit.partition), commit.offset))
+        .map(|((topic, commit), _)| {
+            (
+                TopicPartition::new(topic.unwrap_or(NULL), commit.partition),
+                commit.offset,
+            )
+        })
         .collect();
     let group = request.group.as_deref().unwrap_or(NULL);
     let mut written = match sessions.current() {
@@ -97,7 +113,10 @@ async fn to_zookeeper(
 }
 
 fn each(request: &OffsetCommitRequest) -> impl Iterator<Item = (Option<&str>, &PartitionCommit)> {
-    request.topics.iter().flat_map(|(topic, commits)| commits.iter().map(move |commit| (topic.as_deref(), commit)))
+    request
+        .topics
+        .iter()
+        .flat_map(|(topic, commits)| commits.iter().map(move |commit| (topic.as_deref(), commit)))
 }
 
 fn answer(request: OffsetCommitRequest, codes: Vec<ErrorCode>) -> OffsetCommitResponse {
@@ -106,7 +125,8 @@ fn answer(request: OffsetCommitRequest, codes: Vec<ErrorCode>) -> OffsetCommitRe
         .topics
         .into_iter()
         .map(|(topic, commits)| {
-            let code = |commit: PartitionCommit| (commit.partition, codes.next().unwrap_or(ErrorCode::Unknown));
+            let code =
+                |commit: PartitionCommit| (commit.partition, codes.next().unwrap_or(ErrorCode::Unknown));
             (topic, commits.into_iter().map(code).collect())
         })
         .collect();

@@ -11,10 +11,10 @@ use crate::broker::metadata_cache::MetadataCache;
 use crate::broker::offsets::Offsets;
 use crate::net::Reply;
 use crate::protocol::ErrorCode;
+use crate::protocol::offset_commit::OffsetStorage;
 use crate::protocol::offset_fetch::OffsetFetchRequest;
 use crate::protocol::offset_fetch::OffsetFetchResponse;
-use crate::protocol::offset_commit::OffsetStorage;
-use crate::protocol::PartitionOffset;
+use crate::protocol::offset_fetch::PartitionOffset;
 use crate::types::TopicPartition;
 use crate::zookeeper::Sessions;
 
@@ -36,7 +36,8 @@ pub(crate) fn handle(
                 .topics
                 .iter()
                 .map(|(topic, partitions)| {
-                    let position = |partition: &i32| from_memory(offsets, cache, &request, topic.as_deref(), *partition);
+                    let position =
+                        |partition: &i32| from_memory(offsets, cache, &request, topic.as_deref(), *partition);
                     (topic.clone(), partitions.iter().map(position).collect())
                 })
                 .collect();
@@ -58,7 +59,9 @@ fn from_memory(
     topic: Option<&str>,
     partition: i32,
 ) -> PartitionOffset {
-    let Some(group) = request.group.as_deref() else { return nothing(partition, ErrorCode::Unknown) };
+    let Some(group) = request.group.as_deref() else {
+        return nothing(partition, ErrorCode::Unknown);
+    };
     let Some(topic) = topic.filter(|topic| cache.has_partition(topic, partition)) else {
         return nothing(partition, ErrorCode::UnknownTopicOrPartition);
     };
@@ -85,7 +88,10 @@ async fn from_zookeeper(
         let known = topic.as_deref().filter(|topic| cache.has_topic(topic));
         let positions = match known {
             Some(known) => stored(sessions, group, known, &partitions).await,
-            None => partitions.into_iter().map(|number| nothing(number, ErrorCode::UnknownTopicOrPartition)).collect(),
+            None => partitions
+                .into_iter()
+                .map(|number| nothing(number, ErrorCode::UnknownTopicOrPartition))
+                .collect(),
         };
         topics.push((topic, positions));
     }
@@ -93,7 +99,10 @@ async fn from_zookeeper(
 }
 
 async fn stored(sessions: &Sessions, group: &str, topic: &str, partitions: &[i32]) -> Vec<PartitionOffset> {
-    let names: Vec<_> = partitions.iter().map(|number| TopicPartition::new(topic, *number)).collect();
+    let names: Vec<_> = partitions
+        .iter()
+        .map(|number| TopicPartition::new(topic, *number))
+        .collect();
     let found = match sessions.current() {
         Ok(store) => store.fetch_offsets(group, &names).await,
         Err(error) => {
@@ -116,5 +125,10 @@ async fn stored(sessions: &Sessions, group: &str, topic: &str, partitions: &[i32
 }
 
 fn nothing(partition: i32, error: ErrorCode) -> PartitionOffset {
-    PartitionOffset { partition, offset: NO_OFFSET, metadata: Some(String::new()), error }
+    PartitionOffset {
+        partition,
+        offset: NO_OFFSET,
+        metadata: Some(String::new()),
+        error,
+    }
 }

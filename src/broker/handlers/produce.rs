@@ -14,8 +14,8 @@ use crate::broker::error_mapping;
 use crate::metrics::ReplicationMetrics;
 use crate::metrics::TopicMetrics;
 use crate::net::Reply;
-use crate::protocol::produce::Acks;
 use crate::protocol::ErrorCode;
+use crate::protocol::produce::Acks;
 use crate::protocol::produce::PartitionProduce;
 use crate::protocol::produce::PartitionProduced;
 use crate::protocol::produce::ProduceRequest;
@@ -63,7 +63,9 @@ pub(crate) fn handle(
     match acks {
         Acks::None if any_failed => Reply::Close,
         Acks::None => Reply::Nothing,
-        _ if any_waits => Reply::Acknowledging(Box::pin(wait_for_all(appends, acks, deadline, metrics.clone()))),
+        _ if any_waits => {
+            Reply::Acknowledging(Box::pin(wait_for_all(appends, acks, deadline, metrics.clone())))
+        }
         _ => answer(appends),
     }
 }
@@ -77,10 +79,16 @@ fn append(
 ) -> Append {
     let number = request.partition;
     let failed = |error| Append {
-        answer: PartitionProduced { partition: number, error, base_offset: NO_OFFSET },
+        answer: PartitionProduced {
+            partition: number,
+            error,
+            base_offset: NO_OFFSET,
+        },
         waits: None,
     };
-    let Some(topic) = topic else { return failed(ErrorCode::UnknownTopicOrPartition) };
+    let Some(topic) = topic else {
+        return failed(ErrorCode::UnknownTopicOrPartition);
+    };
     if topic == OFFSETS_TOPIC {
         return failed(ErrorCode::InvalidTopic);
     }
@@ -93,7 +101,11 @@ fn append(
     match partition.append(request.set, acks) {
         Ok(appended) => {
             metrics.appended(appended.messages, bytes);
-            let settled = if acks == Acks::None { Some(Ok(())) } else { partition.is_acknowledged(&appended, acks) };
+            let settled = if acks == Acks::None {
+                Some(Ok(()))
+            } else {
+                partition.is_acknowledged(&appended, acks)
+            };
             let error = match &settled {
                 Some(Ok(())) => ErrorCode::None,
                 Some(Err(error)) => error_mapping::code_of(error),
@@ -101,7 +113,11 @@ fn append(
             };
             let base_offset = appended.base_offset.unwrap_or(NO_OFFSET);
             Append {
-                answer: PartitionProduced { partition: number, error, base_offset },
+                answer: PartitionProduced {
+                    partition: number,
+                    error,
+                    base_offset,
+                },
                 waits: settled.is_none().then_some((partition, appended)),
             }
         }
@@ -124,7 +140,10 @@ fn count_failure(metrics: &TopicMetrics, code: ErrorCode, bytes: u64) {
     if code == ErrorCode::MessageSizeTooLarge {
         metrics.rejected(bytes);
     }
-    if !matches!(code, ErrorCode::NotLeaderForPartition | ErrorCode::NotEnoughReplicas) {
+    if !matches!(
+        code,
+        ErrorCode::NotLeaderForPartition | ErrorCode::NotEnoughReplicas
+    ) {
         metrics.produce_failed();
     }
 }

@@ -32,11 +32,21 @@ pub(crate) fn handle(
             Err(stale) => {
                 tracing::warn!("stop from broker {}: {stale}", request.controller_id);
                 let error = ErrorCode::StaleControllerEpoch;
-                return Reply::Send(StopReplicaResponse { error, partitions: Vec::new() }.into());
+                return Reply::Send(
+                    StopReplicaResponse {
+                        error,
+                        partitions: Vec::new(),
+                    }
+                    .into(),
+                );
             }
         };
         if request.delete {
-            for (_, number) in request.partitions.iter().filter(|(topic, _)| topic == OFFSETS_TOPIC) {
+            for (_, number) in request
+                .partitions
+                .iter()
+                .filter(|(topic, _)| topic == OFFSETS_TOPIC)
+            {
                 offsets.resign(*number);
             }
         }
@@ -44,6 +54,12 @@ pub(crate) fn handle(
             return Reply::Close; // The process is going down.
         };
         let partitions = controller_answers(outcomes, &shutdown);
-        Reply::Send(StopReplicaResponse { error: ErrorCode::None, partitions }.into())
+        Reply::Send(
+            StopReplicaResponse {
+                error: ErrorCode::None,
+                partitions,
+            }
+            .into(),
+        )
     }))
 }

@@ -32,7 +32,11 @@ pub(crate) struct Slot {
 impl Slot {
     /// Empty, about to be loaded.
     pub(crate) fn new(leader_epoch: i32) -> Self {
-        Self { leader_epoch, loading: true, positions: HashMap::new() }
+        Self {
+            leader_epoch,
+            loading: true,
+            positions: HashMap::new(),
+        }
     }
 
     /// Takes over a record, unless a later one is known.
@@ -47,7 +51,11 @@ impl Slot {
 
     /// Takes over a tombstone, unless a later record is known.
     pub(crate) fn remove(&mut self, key: &Key, log_offset: i64) {
-        if self.positions.get(key).is_some_and(|known| known.log_offset <= log_offset) {
+        if self
+            .positions
+            .get(key)
+            .is_some_and(|known| known.log_offset <= log_offset)
+        {
             self.positions.remove(key);
         }
     }
@@ -74,7 +82,11 @@ impl Slot {
 
     /// Groups that have any.
     pub(crate) fn groups(&self) -> usize {
-        self.positions.keys().map(|key| key.group.as_str()).collect::<BTreeSet<_>>().len()
+        self.positions
+            .keys()
+            .map(|key| key.group.as_str())
+            .collect::<BTreeSet<_>>()
+            .len()
     }
 }
 
@@ -83,11 +95,20 @@ mod tests {
     use super::*;
 
     fn key(group: &str) -> Key {
-        Key { group: group.into(), topic: "t".into(), partition: 0 }
+        Key {
+            group: group.into(),
+            topic: "t".into(),
+            partition: 0,
+        }
     }
 
     fn committed(offset: i64, timestamp: i64, log_offset: i64) -> Committed {
-        Committed { offset, metadata: None, timestamp, log_offset }
+        Committed {
+            offset,
+            metadata: None,
+            timestamp,
+            log_offset,
+        }
     }
 
     #[test]

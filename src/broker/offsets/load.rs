@@ -38,7 +38,12 @@ impl Offsets {
     pub(super) fn load(&self, number: i32, leader_epoch: i32) {
         let result = self.read_log(number, leader_epoch);
         let mut slots = self.slots();
-        let Some(slot) = slots.get_mut(&number).filter(|slot| slot.leader_epoch == leader_epoch) else { return };
+        let Some(slot) = slots
+            .get_mut(&number)
+            .filter(|slot| slot.leader_epoch == leader_epoch)
+        else {
+            return;
+        };
         slot.loading = false;
         match result {
             Ok(()) => tracing::debug!("{OFFSETS_TOPIC}-{number}: {} positions loaded", slot.len()),
@@ -55,9 +60,15 @@ impl Offsets {
         let partition = self.partitions.get(OFFSETS_TOPIC, number).ok_or(Error::Gone)?;
         let mut offset = partition.log().ok_or(Error::Gone)?.log_start_offset();
         let mut max_bytes = CHUNK_BYTES;
-        while self.slots().get(&number).is_some_and(|slot| slot.leader_epoch == leader_epoch) {
+        while self
+            .slots()
+            .get(&number)
+            .is_some_and(|slot| slot.leader_epoch == leader_epoch)
+        {
             let found = partition.read(Reader::Consumer, offset, max_bytes)?;
-            let Some(slice) = found.messages.filter(|slice| slice.len > 0) else { return Ok(()) };
+            let Some(slice) = found.messages.filter(|slice| slice.len > 0) else {
+                return Ok(());
+            };
             let mut bytes = vec![0; usize::try_from(slice.len).map_err(io::Error::other)?];
             slice.file.read_exact_at(&mut bytes, slice.position)?;
             match self.take(number, &bytes)? {
@@ -81,24 +92,42 @@ impl Offsets {
         }
         let messages = entry::deep_entries(bytes, self.config.max_decompressed_bytes)?;
         let mut slots = self.slots();
-        let Some(slot) = slots.get_mut(&number) else { return Ok(last_offset) };
+        let Some(slot) = slots.get_mut(&number) else {
+            return Ok(last_offset);
+        };
         for (log_offset, message) in messages {
             let Some(key) = message.key else { continue };
             let key = match Key::decode(&key) {
                 Ok(key) => key,
                 Err(error) => {
-                    tracing::warn!("{OFFSETS_TOPIC}-{number}: key at offset {log_offset}: {error}; passed over");
+                    tracing::warn!(
+                        "{OFFSETS_TOPIC}-{number}: key at offset {log_offset}: {error}; passed over"
+                    );
                     continue;
                 }
             };
             match message.value.map(|value| Value::decode(&value)) {
                 None => slot.remove(&key, log_offset),
                 Some(Ok(value)) => {
-                    let Value { offset, metadata, timestamp } = value;
-                    slot.put(key, Committed { offset, metadata: Some(metadata), timestamp, log_offset });
+                    let Value {
+                        offset,
+                        metadata,
+                        timestamp,
+                    } = value;
+                    slot.put(
+                        key,
+                        Committed {
+                            offset,
+                            metadata: Some(metadata),
+                            timestamp,
+                            log_offset,
+                        },
+                    );
                 }
                 Some(Err(error)) => {
-                    tracing::warn!("{OFFSETS_TOPIC}-{number}: value at offset {log_offset}: {error}; passed over");
+                    tracing::warn!(
+                        "{OFFSETS_TOPIC}-{number}: value at offset {log_offset}: {error}; passed over"
+                    );
                 }
             }
         }

@@ -36,21 +36,21 @@ use crate::types::java_hash;
 
 /// How offsets are kept.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub(crate) struct Config {
     /// Partitions that groups are hashed over: the configured number, which all brokers must agree on, not the topic's.
-    pub partitions: i32,
+    pub(crate) partitions: i32,
     /// Longest metadata, in UTF-16 code units.
-    pub metadata_max_chars: usize,
+    pub(crate) metadata_max_chars: usize,
     /// Replicas that must have a commit.
-    pub acks: Acks,
+    pub(crate) acks: Acks,
     /// How long to wait for them.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// How commits are compressed.
-    pub codec: Codec,
+    pub(crate) codec: Codec,
     /// How long a position is kept after its commit.
-    pub retention: Duration,
+    pub(crate) retention: Duration,
     /// Most bytes that one compressed record may unfold to.
-    pub max_decompressed_bytes: usize,
+    pub(crate) max_decompressed_bytes: usize,
 }
 
 /// Why a commit or a fetch of positions failed.
@@ -105,7 +105,7 @@ pub(crate) struct Position {
 
 /// The committed offsets that this broker coordinates.
 #[derive(Debug)]
-pub struct Offsets {
+pub(crate) struct Offsets {
     config: Config,
     partitions: Arc<Partitions>,
     slots: Mutex<HashMap<i32, Slot>>,
@@ -113,19 +113,27 @@ pub struct Offsets {
 
 impl Offsets {
     /// Nothing is led yet.
-    pub fn new(config: Config, partitions: Arc<Partitions>) -> Self {
-        Self { config, partitions, slots: Mutex::new(HashMap::new()) }
+    pub(crate) fn new(config: Config, partitions: Arc<Partitions>) -> Self {
+        Self {
+            config,
+            partitions,
+            slots: Mutex::new(HashMap::new()),
+        }
     }
 
     /// The partition of the offsets topic that keeps a group's positions.
-    pub fn partition_of(&self, group: &str) -> i32 {
+    pub(crate) fn partition_of(&self, group: &str) -> i32 {
         java_abs(java_hash(group)) % self.config.partitions
     }
 
     /// Whether a commit's metadata is short enough, counted as Java counts.
     fn check_metadata(&self, metadata: Option<&str>) -> Result<(), Error> {
         let chars = metadata.map_or(0, |metadata| metadata.encode_utf16().count());
-        if chars > self.config.metadata_max_chars { Err(Error::MetadataTooLong(chars)) } else { Ok(()) }
+        if chars > self.config.metadata_max_chars {
+            Err(Error::MetadataTooLong(chars))
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether a v0 commit's metadata, which is then thrown away, is short enough.
@@ -136,17 +144,33 @@ impl Offsets {
     /// Commits all positions whose metadata is short enough with one append, and answers for each in turn.
     pub(crate) async fn commit(&self, group: &str, commits: Vec<Commit>) -> Vec<Result<(), Arc<Error>>> {
         let now = now_ms();
-        let checked: Vec<_> =
-            commits.iter().map(|commit| self.check_metadata(commit.metadata.as_deref()).map_err(Arc::new)).collect();
-        let accepted = commits.into_iter().zip(&checked).filter(|(_, checked)| checked.is_ok()).map(|(commit, _)| commit);
+        let checked: Vec<_> = commits
+            .iter()
+            .map(|commit| self.check_metadata(commit.metadata.as_deref()).map_err(Arc::new))
+            .collect();
+        let accepted = commits
+            .into_iter()
+            .zip(&checked)
+            .filter(|(_, checked)| checked.is_ok())
+            .map(|(commit, _)| commit);
         let records: Vec<_> = accepted.map(|commit| record(group, commit, now)).collect();
-        let result = if records.is_empty() { Ok(()) } else { self.append(group, records).await.map_err(Arc::new) };
-        checked.into_iter().map(|checked| checked.and(result.clone())).collect()
+        let result = if records.is_empty() {
+            Ok(())
+        } else {
+            self.append(group, records).await.map_err(Arc::new)
+        };
+        checked
+            .into_iter()
+            .map(|checked| checked.and(result.clone()))
+            .collect()
     }
 
     async fn append(&self, group: &str, records: Vec<(Key, Committed)>) -> Result<(), Error> {
         let number = self.partition_of(group);
-        let partition = self.partitions.get(OFFSETS_TOPIC, number).ok_or(Error::CoordinatorNotAvailable)?;
+        let partition = self
+            .partitions
+            .get(OFFSETS_TOPIC, number)
+            .ok_or(Error::CoordinatorNotAvailable)?;
         let mut set = SetBuilder::new(self.config.codec);
         for (key, committed) in &records {
             let value = Value {
@@ -158,7 +182,9 @@ impl Offsets {
             let value = value.encode().map_err(|_too_long| Error::NameTooLong)?;
             set.push(Some(&key), Some(&value));
         }
-        let base_offset = self.append_acknowledged(&partition, set, self.config.acks).await?;
+        let base_offset = self
+            .append_acknowledged(&partition, set, self.config.acks)
+            .await?;
         if let Some(slot) = self.slots().get_mut(&number) {
             for ((key, mut committed), log_offset) in records.into_iter().zip(base_offset..) {
                 committed.log_offset = log_offset;
@@ -168,9 +194,16 @@ impl Offsets {
         Ok(())
     }
 
-    async fn append_acknowledged(&self, partition: &Partition, set: SetBuilder, acks: Acks) -> Result<i64, Error> {
+    async fn append_acknowledged(
+        &self,
+        partition: &Partition,
+        set: SetBuilder,
+        acks: Acks,
+    ) -> Result<i64, Error> {
         let bytes = set.build().map_err(replication::Error::from)?;
-        let appended = partition.append(ProducedSet::new(bytes), acks).map_err(not_coordinator)?;
+        let appended = partition
+            .append(ProducedSet::new(bytes), acks)
+            .map_err(not_coordinator)?;
         match timeout(self.config.timeout, partition.acknowledged(&appended, acks)).await {
             Ok(acknowledged) => acknowledged.map_err(not_coordinator)?,
             Err(_elapsed) => return Err(Error::TimedOut),
@@ -181,31 +214,40 @@ impl Offsets {
     /// A group's position in a partition, or none if it has not committed any.
     pub(crate) fn fetch(&self, group: &str, topic: &str, partition: i32) -> Result<Option<Position>, Error> {
         let slots = self.slots();
-        let slot = slots.get(&self.partition_of(group)).ok_or(Error::NotCoordinator)?;
+        let slot = slots
+            .get(&self.partition_of(group))
+            .ok_or(Error::NotCoordinator)?;
         if slot.loading {
             return Err(Error::Loading);
         }
-        let key = Key { group: group.to_owned(), topic: topic.to_owned(), partition };
-        Ok(slot
-            .get(&key)
-            .map(|committed| Position { offset: committed.offset, metadata: committed.metadata.clone() }))
+        let key = Key {
+            group: group.to_owned(),
+            topic: topic.to_owned(),
+            partition,
+        };
+        Ok(slot.get(&key).map(|committed| Position {
+            offset: committed.offset,
+            metadata: committed.metadata.clone(),
+        }))
     }
 
     /// Starts to coordinate the groups of a partition that this broker now leads: reads its log in the background.
-    pub fn lead(self: &Arc<Self>, number: i32, leader_epoch: i32) {
+    pub(crate) fn lead(self: &Arc<Self>, number: i32, leader_epoch: i32) {
         self.slots().insert(number, Slot::new(leader_epoch));
         let offsets = Arc::clone(self);
         // Blocking reads. It ends by itself, with the log or with the leadership.
-        drop(tokio::task::spawn_blocking(move || offsets.load(number, leader_epoch)));
+        drop(tokio::task::spawn_blocking(move || {
+            offsets.load(number, leader_epoch);
+        }));
     }
 
     /// Forgets the groups of a partition that this broker no longer leads.
-    pub fn resign(&self, number: i32) {
+    pub(crate) fn resign(&self, number: i32) {
         self.slots().remove(&number);
     }
 
     /// Drops positions that were committed too long ago, and writes tombstones for them.
-    pub async fn expire(&self) {
+    pub(crate) async fn expire(&self) {
         let now = now_ms();
         let expired: Vec<_> = self
             .slots()
@@ -222,13 +264,17 @@ impl Offsets {
     }
 
     async fn forget(&self, number: i32, expired: &[(Key, i64)]) -> Result<(), Error> {
-        let partition = self.partitions.get(OFFSETS_TOPIC, number).ok_or(Error::CoordinatorNotAvailable)?;
+        let partition = self
+            .partitions
+            .get(OFFSETS_TOPIC, number)
+            .ok_or(Error::CoordinatorNotAvailable)?;
         let mut tombstones = SetBuilder::new(Codec::None);
         for (key, _) in expired {
             let key = key.encode().map_err(|_too_long| Error::NameTooLong)?;
             tombstones.push(Some(&key), None);
         }
-        self.append_acknowledged(&partition, tombstones, Acks::Leader).await?;
+        self.append_acknowledged(&partition, tombstones, Acks::Leader)
+            .await?;
         if let Some(slot) = self.slots().get_mut(&number) {
             for (key, log_offset) in expired {
                 slot.remove(key, *log_offset);
@@ -238,9 +284,11 @@ impl Offsets {
     }
 
     /// Positions and groups kept here.
-    pub fn counts(&self) -> (usize, usize) {
+    pub(crate) fn counts(&self) -> (usize, usize) {
         let slots = self.slots();
-        slots.values().fold((0, 0), |(positions, groups), slot| (positions + slot.len(), groups + slot.groups()))
+        slots.values().fold((0, 0), |(positions, groups), slot| {
+            (positions + slot.len(), groups + slot.groups())
+        })
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<i32, Slot>> {
@@ -249,7 +297,11 @@ impl Offsets {
 }
 
 fn record(group: &str, commit: Commit, now: i64) -> (Key, Committed) {
-    let key = Key { group: group.to_owned(), topic: commit.topic, partition: commit.partition };
+    let key = Key {
+        group: group.to_owned(),
+        topic: commit.topic,
+        partition: commit.partition,
+    };
     let committed = Committed {
         offset: commit.offset,
         metadata: commit.metadata,

@@ -72,7 +72,11 @@ impl Key {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
         let bytes = known_version(bytes, LAST_KEY_VERSION)?;
         let (_, (group, topic, partition)) = (string, string, be_i32).parse(bytes).map_err(malformed)?;
-        Ok(Self { group, topic, partition })
+        Ok(Self {
+            group,
+            topic,
+            partition,
+        })
     }
 }
 
@@ -89,13 +93,21 @@ impl Value {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
         let bytes = known_version(bytes, LAST_VALUE_VERSION)?;
         let (_, (offset, metadata, timestamp)) = (be_i64, string, be_i64).parse(bytes).map_err(malformed)?;
-        Ok(Self { offset, metadata, timestamp })
+        Ok(Self {
+            offset,
+            metadata,
+            timestamp,
+        })
     }
 }
 
 fn known_version(bytes: &[u8], last: i16) -> Result<&[u8], Unreadable> {
     let (rest, version) = be_i16(bytes).map_err(malformed)?;
-    if (0..=last).contains(&version) { Ok(rest) } else { Err(Unreadable::Version(version)) }
+    if (0..=last).contains(&version) {
+        Ok(rest)
+    } else {
+        Err(Unreadable::Version(version))
+    }
 }
 
 fn string(input: &[u8]) -> IResult<&[u8], String> {
@@ -129,12 +141,20 @@ mod tests {
 
     #[test]
     fn records_are_those_of_the_reference() {
-        let key = Key { group: "g1".into(), topic: "events".into(), partition: 0 };
+        let key = Key {
+            group: "g1".into(),
+            topic: "events".into(),
+            partition: 0,
+        };
         let key_bytes = bytes("0000 0002 6731 0006 6576656e7473 00000000");
         assert_eq!(key.encode().unwrap(), key_bytes);
         assert_eq!(Key::decode(&key_bytes).unwrap(), key);
 
-        let value = Value { offset: 1, metadata: "md".into(), timestamp: 1_441_234_567_890 };
+        let value = Value {
+            offset: 1,
+            metadata: "md".into(),
+            timestamp: 1_441_234_567_890,
+        };
         let value_bytes = bytes("0000 0000000000000001 0002 6d64 0000014f904642d2");
         assert_eq!(value.encode().unwrap(), value_bytes);
         assert_eq!(Value::decode(&value_bytes).unwrap(), value);
@@ -142,7 +162,13 @@ mod tests {
 
     #[test]
     fn what_is_cut_short_or_unknown_is_an_error() {
-        let key = Key { group: "g1".into(), topic: "events".into(), partition: 0 }.encode().unwrap();
+        let key = Key {
+            group: "g1".into(),
+            topic: "events".into(),
+            partition: 0,
+        }
+        .encode()
+        .unwrap();
         for len in 0..key.len() {
             assert_eq!(Key::decode(&key[..len]), Err(Unreadable::Malformed), "{len}");
         }
@@ -152,7 +178,10 @@ mod tests {
 
     #[test]
     fn a_value_with_an_expiry_time_is_read() {
-        let value = Value::decode(&bytes("0001 0000000000000001 0000 0000014f904642d2 0000014f904642d3")).unwrap();
+        let value = Value::decode(&bytes(
+            "0001 0000000000000001 0000 0000014f904642d2 0000014f904642d3",
+        ))
+        .unwrap();
         assert_eq!(value.timestamp, 1_441_234_567_890);
     }
 }

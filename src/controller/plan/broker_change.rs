@@ -25,7 +25,11 @@ pub(crate) fn broker_change(state: &ClusterState, before: &BTreeMap<BrokerId, Br
         .collect();
     let mut decisions = leaders_for_orphans(state, &live);
     decisions.extend(new_partitions(state).decisions);
-    Plan { decisions, newcomers, brokers_changed: state.brokers != *before }
+    Plan {
+        decisions,
+        newcomers,
+        brokers_changed: state.brokers != *before,
+    }
 }
 
 /// Elections for partitions whose leader is none of the live brokers.
@@ -36,8 +40,18 @@ fn leaders_for_orphans(state: &ClusterState, live: &BTreeSet<BrokerId>) -> Vec<D
         .filter(|(_, leadership)| !leadership.leader.is_some_and(|leader| live.contains(&leader)))
         .filter_map(|(partition, leadership)| {
             let assigned = state.assignments.get(partition)?;
-            let elected = elect(leadership, assigned, live, state.unclean_election, state.controller_epoch)?;
-            Some(Decision { partition: partition.clone(), leadership: elected, create: false })
+            let elected = elect(
+                leadership,
+                assigned,
+                live,
+                state.unclean_election,
+                state.controller_epoch,
+            )?;
+            Some(Decision {
+                partition: partition.clone(),
+                leadership: elected,
+                create: false,
+            })
         })
         .collect()
 }
@@ -52,12 +66,24 @@ pub(crate) mod tests {
     /// A cluster of these brokers, without topics.
     pub(crate) fn state(live: &[i32]) -> ClusterState {
         let brokers = live.iter().map(|id| (BrokerId(*id), broker(*id, "1"))).collect();
-        ClusterState { controller_epoch: 3, unclean_election: true, brokers, ..ClusterState::default() }
+        ClusterState {
+            controller_epoch: 3,
+            unclean_election: true,
+            brokers,
+            ..ClusterState::default()
+        }
     }
 
     fn broker(id: i32, incarnation: &str) -> Broker {
-        let endpoint = Endpoint { id: BrokerId(id), host: "h".into(), port: 9092 };
-        Broker { endpoint, incarnation: incarnation.into() }
+        let endpoint = Endpoint {
+            id: BrokerId(id),
+            host: "h".into(),
+            port: 9092,
+        };
+        Broker {
+            endpoint,
+            incarnation: incarnation.into(),
+        }
     }
 
     fn led_by(leader: Option<i32>, isr: &[i32]) -> Leadership {
@@ -76,12 +102,16 @@ pub(crate) mod tests {
         let mut state = state(&[2]);
         let (orphan, other) = (TopicPartition::new("t", 0), TopicPartition::new("t", 1));
         for partition in [&orphan, &other] {
-            state.assignments.insert(partition.clone(), vec![BrokerId(1), BrokerId(2)]);
+            state
+                .assignments
+                .insert(partition.clone(), vec![BrokerId(1), BrokerId(2)]);
         }
         state.leaderships.insert(orphan.clone(), led_by(Some(1), &[1, 2]));
         state.leaderships.insert(other, led_by(Some(2), &[2]));
         let plan = broker_change(&state, &before);
-        let [decision] = plan.decisions.as_slice() else { panic!("{plan:?}") };
+        let [decision] = plan.decisions.as_slice() else {
+            panic!("{plan:?}")
+        };
         assert_eq!(decision.partition, orphan);
         assert_eq!(decision.leadership.leader, Some(BrokerId(2)));
         assert_eq!(decision.leadership.leader_epoch, 3);
@@ -106,7 +136,10 @@ pub(crate) mod tests {
         state.assignments.insert(partition.clone(), vec![BrokerId(1)]);
         state.leaderships.insert(partition, led_by(None, &[]));
         let plan = broker_change(&state, &before);
-        assert_eq!(plan.decisions.first().unwrap().leadership.leader, Some(BrokerId(1)));
+        assert_eq!(
+            plan.decisions.first().unwrap().leadership.leader,
+            Some(BrokerId(1))
+        );
     }
 
     #[test]

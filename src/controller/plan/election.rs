@@ -19,7 +19,11 @@ pub(crate) fn elect(
     let alive = |id: &&BrokerId| live.contains(*id);
     let isr: Vec<_> = current.isr.iter().filter(alive).copied().collect();
     let in_sync = assigned.iter().find(|id| isr.contains(*id)).copied();
-    let leader = in_sync.or_else(|| unclean_allowed.then(|| assigned.iter().find(alive).copied()).flatten())?;
+    let leader = in_sync.or_else(|| {
+        unclean_allowed
+            .then(|| assigned.iter().find(alive).copied())
+            .flatten()
+    })?;
     Some(Leadership {
         leader: Some(leader),
         leader_epoch: current.leader_epoch + 1,
@@ -38,7 +42,13 @@ mod tests {
     }
 
     /// assigned, isr, live, unclean allowed -> leader and ISR
-    type Case = (&'static [i32], &'static [i32], &'static [i32], bool, Option<(i32, &'static [i32])>);
+    type Case = (
+        &'static [i32],
+        &'static [i32],
+        &'static [i32],
+        bool,
+        Option<(i32, &'static [i32])>,
+    );
 
     #[test]
     fn a_live_in_sync_replica_wins_in_assignment_order() {
