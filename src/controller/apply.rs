@@ -9,6 +9,7 @@ use crate::controller::plan::Plan;
 use crate::controller::state::ClusterState;
 use crate::controller::state::Leadership;
 use crate::types::TopicPartition;
+use crate::types::listed;
 use crate::zookeeper;
 use crate::zookeeper::Store;
 use crate::zookeeper::Versioned;
@@ -28,6 +29,9 @@ pub(crate) async fn carry_out(
     channels.follow(state);
     let everybody: Vec<_> = state.brokers.keys().copied().collect();
     let changed: Vec<_> = written.iter().collect();
+    if !changed.is_empty() {
+        tracing::info!("new leadership for {}", listed(&changed));
+    }
     if !plan.newcomers.is_empty() {
         channels.send_all_metadata(state, &plan.newcomers);
         let all: Vec<_> = state.leaderships.keys().collect();
@@ -67,7 +71,7 @@ async fn create_all(
         } = decision;
         match result {
             Ok(()) => {
-                tracing::info!(
+                tracing::debug!(
                     "{partition}: new, leader {}, ISR {}",
                     leader(&leadership),
                     isr(&leadership)
@@ -117,7 +121,7 @@ async fn update_all(
         match result {
             Ok(version) => {
                 leadership.zk_version = version;
-                tracing::info!(
+                tracing::debug!(
                     "{partition}: leader {} at epoch {}, ISR {}",
                     leader(&leadership),
                     leadership.leader_epoch,

@@ -22,6 +22,7 @@ use crate::replication::partition::Partition;
 use crate::replication::partition::RoleName;
 use crate::types::BrokerId;
 use crate::types::TopicPartition;
+use crate::types::listed;
 
 /// The partitions of each topic, by number.
 type Topics = HashMap<Arc<str>, HashMap<i32, Arc<Partition>>>;
@@ -131,7 +132,18 @@ impl Partitions {
                 result,
             }
         };
-        let outcomes = order.partitions.iter().map(outcome).collect();
+        let outcomes: Vec<_> = order.partitions.iter().map(outcome).collect();
+        for (transition, role) in [(Transition::Leads, "leader"), (Transition::Follows, "follower")] {
+            let taken = |outcome: &&Outcome| matches!(&outcome.result, Ok(result) if *result == transition);
+            let names: Vec<_> = outcomes
+                .iter()
+                .filter(taken)
+                .map(|outcome| &outcome.topic_partition)
+                .collect();
+            if !names.is_empty() {
+                tracing::info!("{role} of {}", listed(&names));
+            }
+        }
         self.changed();
         outcomes
     }
@@ -155,7 +167,7 @@ impl Partitions {
         match state.leader {
             Leader::Broker(leader) if leader == self.me => {
                 partition.become_leader(log, state, checkpoint);
-                tracing::info!(
+                tracing::debug!(
                     "{name}: leader at epoch {}, ISR {:?}",
                     state.leader_epoch,
                     numbers(&state.isr)
@@ -164,7 +176,7 @@ impl Partitions {
             }
             Leader::Broker(leader) if alive(leader) => {
                 partition.become_follower(log, leader, state, checkpoint);
-                tracing::info!(
+                tracing::debug!(
                     "{name}: follower of broker {leader} at epoch {}",
                     state.leader_epoch
                 );
