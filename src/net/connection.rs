@@ -11,10 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
-use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio::time::Sleep;
@@ -28,6 +25,10 @@ use super::answers::Asked;
 use super::answers::Taken;
 use super::frame::FrameBuffer;
 use super::frame::SMALL;
+use super::incoming::Incoming;
+use super::incoming::Leave;
+use super::incoming::Watched;
+use super::incoming::incoming;
 use super::outgoing::Outgoing;
 use crate::metrics::ClosedBecause;
 use crate::metrics::ConnectionMetrics;
@@ -84,14 +85,6 @@ enum Event {
     Stop,
 }
 
-/// What the other side did, or may do.
-enum Incoming {
-    Read(usize),
-    /// The first frame in the buffer has leave.
-    Leave,
-    HungUp,
-}
-
 impl<H: Handler> Connection<H> {
     pub(super) fn new(
         socket: TcpStream,
@@ -146,7 +139,7 @@ impl<H: Handler> Connection<H> {
     /// Handles the frames that are complete; whether it stopped before the last of them.
     async fn handle_received(&mut self) -> bool {
         while self.may_handle() {
-            if self.leave.given.is_none() && self.input.needs_leave().is_some() {
+            if !self.leave.is_given() && self.input.needs_leave().is_some() {
                 return false;
             }
             match self.input.next_frame() {
@@ -167,7 +160,7 @@ impl<H: Handler> Connection<H> {
 
     fn handle(&mut self, frame: bytes::BytesMut) {
         let leave = if frame.len() > SMALL {
-            self.leave.given.take()
+            self.leave.take()
         } else {
             None
         };
@@ -255,11 +248,10 @@ impl<H: Handler> Connection<H> {
         } else {
             Watched::Nothing
         };
-        let memory = &*self.shared;
         let event = tokio::select! {
             biased;
             () = self.answers.advance(), if self.answers.is_waiting() => Event::Advanced,
-            incoming = incoming(&mut self.socket, &mut self.input, &mut self.leave, memory, watched) => {
+            incoming = incoming(&mut self.socket, &mut self.input, (&mut self.leave, &self.shared), watched) => {
                 Event::Incoming(incoming)
             }
             () = &mut self.timer => Event::Timer,
@@ -316,74 +308,6 @@ impl<H: Handler> Connection<H> {
         } else {
             Err(ClosedBecause::Idle)
         }
-    }
-}
-
-/// What a connection wants to know of the other side.
-#[derive(Clone, Copy)]
-enum Watched {
-    /// Nothing; it has enough to do.
-    Nothing,
-    /// Only whether it hangs up. Its bytes stay in the socket.
-    HangUp,
-    /// Its bytes.
-    Bytes,
-}
-
-async fn incoming(
-    socket: &mut TcpStream,
-    input: &mut FrameBuffer,
-    leave: &mut Leave,
-    shared: &Shared,
-    watched: Watched,
-) -> io::Result<Incoming> {
-    match watched {
-        Watched::Nothing => std::future::pending().await,
-        Watched::HangUp => {
-            // The socket is readable while pipelined requests lie in it; only its end is of interest.
-            let ready = socket.ready(Interest::PRIORITY | Interest::ERROR).await?;
-            if ready.is_read_closed() || ready.is_error() {
-                return Ok(Incoming::HungUp);
-            }
-            std::future::pending().await
-        }
-        Watched::Bytes => {
-            if let Some(len) = input.needs_leave().filter(|_| leave.given.is_none()) {
-                leave.ask(len, shared).await;
-                return Ok(Incoming::Leave);
-            }
-            socket.readable().await?; // No buffer is held while nothing comes.
-            Ok(Incoming::Read(
-                socket.read_buf(input.room(leave.given.is_some())).await?,
-            ))
-        }
-    }
-}
-
-/// Leave to keep the frame that is being read in memory.
-#[derive(Default)]
-struct Leave {
-    given: Option<OwnedSemaphorePermit>,
-    /// Kept while other things happen, so that the place in the queue is not lost.
-    asked: Option<BoxFuture<'static, Option<OwnedSemaphorePermit>>>,
-}
-
-impl Leave {
-    async fn ask(&mut self, len: usize, shared: &Shared) {
-        let asked = self.asked.get_or_insert_with(|| {
-            let memory = Arc::clone(&shared.memory);
-            let waiting = shared.connections.waiting_for_memory.clone();
-            let permits = u32::try_from(len).unwrap_or(u32::MAX);
-            Box::pin(async move {
-                if let Ok(given) = Arc::clone(&memory).try_acquire_many_owned(permits) {
-                    return Some(given);
-                }
-                let _waiting = waiting.enter();
-                memory.acquire_many_owned(permits).await.ok() // Never closed.
-            })
-        });
-        self.given = asked.await;
-        self.asked = None;
     }
 }
 
