@@ -91,9 +91,9 @@ async fn acknowledgements_under_way_are_bounded() {
     }
 }
 
-/// A request of some 700 KiB.
-fn large(command: &str) -> Vec<u8> {
-    let padding = (0..30).map(|n| format!("{n}{}", "x".repeat(24_000)));
+/// A request of `pieces` times 24 KB.
+fn large(command: &str, pieces: usize) -> Vec<u8> {
+    let padding = (0..pieces).map(|n| format!("{n}{}", "x".repeat(24_000)));
     let topics: Vec<String> = [command.to_owned()].into_iter().chain(padding).collect();
     request(0, &topics)
 }
@@ -110,10 +110,10 @@ async fn large_requests_wait_for_memory_and_small_ones_do_not() {
     let waiting = "kafka_network_requestchannel_requestqueuesize";
 
     let mut first = served.client().await;
-    first.socket.write_all(&large("later a")).await.unwrap();
+    first.socket.write_all(&large("later a", 30)).await.unwrap();
     served.handled(&["later a"]).await;
     let mut second = served.client().await;
-    let bytes = large("b");
+    let bytes = large("b", 30);
     let sending = async {
         second.socket.write_all(&bytes).await.unwrap();
         second.answer().await
@@ -133,6 +133,29 @@ async fn large_requests_wait_for_memory_and_small_ones_do_not() {
 }
 
 #[tokio::test]
+async fn a_large_request_that_comes_with_one_read_waits_for_memory_too() {
+    let (max_request_bytes, queued_bytes) = (1 << 20, 1 << 20);
+    let served = serve(ListenerConfig {
+        max_request_bytes,
+        queued_bytes,
+        ..config()
+    })
+    .await;
+    let mut roomy = served.client().await;
+    roomy.socket.write_all(&large("a", 30)).await.unwrap();
+    roomy.expect(&[(0, "a")]).await;
+    let mut holder = served.client().await;
+    holder.socket.write_all(&large("later b", 43)).await.unwrap();
+    served.handled(&["a", "later b"]).await;
+    roomy.socket.write_all(&large("c", 3)).await.unwrap();
+    let waiting = "kafka_network_requestchannel_requestqueuesize";
+    eventually(|| metric(&served.metrics, waiting), |count| *count == 1.0).await;
+    assert_eq!(served.script.0.handled(), ["a", "later b"]);
+    served.script.0.open("b");
+    roomy.expect(&[(0, "c")]).await;
+}
+
+#[tokio::test]
 async fn acknowledgements_do_not_hold_memory() {
     let (max_request_bytes, queued_bytes) = (1 << 20, 1 << 20);
     let served = serve(ListenerConfig {
@@ -142,9 +165,9 @@ async fn acknowledgements_do_not_hold_memory() {
     })
     .await;
     let mut first = served.client().await;
-    first.socket.write_all(&large("ack a")).await.unwrap();
+    first.socket.write_all(&large("ack a", 30)).await.unwrap();
     let mut second = served.client().await;
-    second.socket.write_all(&large("b")).await.unwrap();
+    second.socket.write_all(&large("b", 30)).await.unwrap();
     second.expect(&[(0, "b")]).await;
     served.script.0.open("a");
     first.expect(&[(0, "ack a")]).await;
