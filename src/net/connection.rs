@@ -216,26 +216,33 @@ impl<H: Handler> Connection<H> {
     }
 
     async fn write(&mut self) -> Result<(), ClosedBecause> {
-        let metrics = self.shared.connections.clone();
-        let _writing = metrics.writing.enter();
+        let mut blocked = None;
         loop {
+            let metrics = &self.shared.connections;
+            let sent_by_file = |bytes| metrics.sendfile_bytes.increment(bytes);
             // Writing may be dropped halfway: what was sent is gone from `outgoing`.
             tokio::select! {
                 biased;
-                written = self.outgoing.write(&self.socket, |sent| metrics.sendfile_bytes.increment(sent)) => {
-                    return written.map_err(|error| {
-                        tracing::debug!("{}: write: {error}", self.peer);
-                        if error.kind() == io::ErrorKind::UnexpectedEof {
-                            ClosedBecause::Error // A file was truncated; the answer cannot be completed.
-                        } else {
-                            ClosedBecause::Client
-                        }
-                    });
+                written = self.outgoing.write(&self.socket, sent_by_file) => {
+                    return written.map_err(|error| self.note_unwritten(&error));
+                }
+                () = std::future::ready(()), if blocked.is_none() => {
+                    blocked = Some(metrics.writing.enter());
+                    continue;
                 }
                 () = &mut self.timer => {}
             }
             self.check_idle()?;
             self.set_timer();
+        }
+    }
+
+    fn note_unwritten(&self, error: &io::Error) -> ClosedBecause {
+        tracing::debug!("{}: write: {error}", self.peer);
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            ClosedBecause::Error // A file was truncated; the answer cannot be completed.
+        } else {
+            ClosedBecause::Client
         }
     }
 
@@ -329,5 +336,82 @@ fn kind(request: &Request) -> RequestKind {
         Request::ConsumerMetadata(_) => RequestKind::ConsumerMetadata,
         Request::JoinGroup(_) => RequestKind::JoinGroup,
         Request::Heartbeat(_) => RequestKind::Heartbeat,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::net::Reply;
+    use crate::protocol::DecodeError;
+    use crate::protocol::RequestHeader;
+    use crate::shutdown::Trigger;
+
+    #[derive(Clone)]
+    struct Nobody;
+
+    impl Handler for Nobody {
+        fn handle(&self, _: &Peer, _: RequestHeader, _: Request) -> Reply {
+            Reply::Close
+        }
+
+        fn refused(&self, _: &Peer, _: DecodeError) {}
+    }
+
+    async fn connection(idle_max: Duration) -> Connection<Nobody> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let metrics = Metrics::new();
+        let shared = Shared {
+            request_bytes_max: 1000,
+            idle_max,
+            memory: Arc::new(Semaphore::new(1000)),
+            connections: metrics.connections().clone(),
+            requests: Arc::clone(metrics.requests()),
+        };
+        let socket = TcpStream::connect(address).await.unwrap();
+        Connection::new(
+            socket,
+            Peer { address },
+            Nobody,
+            Arc::new(shared),
+            Trigger::new().signal(),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_buffer_is_given_back_after_a_while_and_not_before() {
+        let idle_max = Duration::from_secs(600);
+        let mut connection = connection(idle_max).await;
+        connection.input.room(false);
+        connection.note_read();
+        assert!(
+            connection.timer.deadline() <= connection.read_at + 2 * REST_AFTER,
+            "set to rest soon"
+        );
+        connection.rest().unwrap();
+        assert!(connection.input.capacity() > 0, "bytes came a moment ago");
+
+        connection.read_at = Instant::now().checked_sub(REST_AFTER).unwrap();
+        connection.rest().unwrap();
+        assert_eq!(connection.input.capacity(), 0);
+        assert_eq!(connection.timer.deadline(), connection.read_at + idle_max);
+        connection.note_read();
+        assert!(
+            connection.timer.deadline() <= connection.read_at + 2 * REST_AFTER,
+            "and again"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_timer_never_fires_later_than_the_connection_is_idle() {
+        let mut connection = connection(REST_AFTER / 10).await;
+        connection.note_read();
+        assert_eq!(connection.timer.deadline(), connection.read_at + REST_AFTER / 10);
+        connection.read_at = Instant::now().checked_sub(REST_AFTER / 5).unwrap();
+        assert_eq!(connection.rest(), Err(ClosedBecause::Idle));
     }
 }
