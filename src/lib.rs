@@ -2,5 +2,6 @@
 
 pub mod log;
 pub mod message;
+pub mod protocol;
 pub mod shutdown;
 pub mod types;

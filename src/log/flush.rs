@@ -140,7 +140,6 @@ fn unless_removed(segment: &Segment, synced: Result<(), Error>) -> Result<(), Er
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::log::recovery::LastStop;
     use crate::log::segment::INDEX_SUFFIX;
     use crate::log::testing::append_numbered;

@@ -233,6 +233,8 @@ mod tests {
     use crate::log::testing::set;
     use crate::message::Codec;
     use crate::message::set::Limits;
+    use crate::message::set::ProducedSet;
+    use crate::message::set::SetBuilder;
 
     fn file(bytes: &[u8]) -> File {
         let mut file = tempfile::tempfile().unwrap();
@@ -245,36 +247,31 @@ mod tests {
             max_message_bytes: usize::MAX,
             ..Limits::default()
         };
-        let mut set = crate::message::set::SetBuilder::new(codec);
+        let mut set = SetBuilder::new(codec);
         values
             .iter()
             .for_each(|value| set.push(None, Some(value.as_bytes())));
-        let set = crate::message::set::ProducedSet::new(set.build().unwrap());
-        set.check(&limits)
-            .unwrap()
-            .assign(base_offset, &limits)
-            .unwrap()
-            .bytes()
-            .to_vec()
+        let set = ProducedSet::new(set.build().unwrap()).check(&limits).unwrap();
+        set.assign(base_offset, &limits).unwrap().bytes().to_vec()
     }
 
-    /// Offsets, first and last, and positions of what is checked.
-    fn walk(bytes: &[u8]) -> Vec<(u64, Result<(i64, i64), message::Error>)> {
+    /// Where an entry begins, and its first and last offset.
+    type Found = (u64, Result<(i64, i64), message::Error>);
+
+    fn walk(bytes: &[u8]) -> Vec<Found> {
         let file = file(bytes);
         let mut reader = EntryReader::new(&file, bytes.len() as u64);
         let mut found = Vec::new();
+        let mut next = 0;
         while let Checked::Entry { at, check } = reader.next(true).unwrap() {
-            assert_eq!(at.position, found.last().map_or(0, |&(_, _, end)| end));
+            assert_eq!(at.position, next);
+            next = at.end();
             found.push((
                 at.position,
                 check.map(|entry| (entry.first_offset, entry.last_offset)),
-                at.end(),
             ));
         }
         found
-            .into_iter()
-            .map(|(position, check, _)| (position, check))
-            .collect()
     }
 
     #[test]

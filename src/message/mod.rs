@@ -9,6 +9,7 @@
 //!                                   '---------------- crc covers -----------------'
 //! ```
 
+mod builder;
 pub mod codec;
 mod compression;
 pub mod entry;
@@ -16,6 +17,8 @@ mod lz4;
 pub mod set;
 pub mod slice;
 pub mod stored;
+#[cfg(test)]
+mod tests;
 mod xerial;
 
 pub use codec::Codec;

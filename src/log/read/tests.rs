@@ -120,9 +120,9 @@ fn every_stretch_is_found() {
         log.append(set(codec, (from..from + count).map(numbered)))
             .unwrap();
         if codec == Codec::None {
-            shallow.extend(from..from + count)
+            shallow.extend(from..from + count);
         } else {
-            shallow.push(from + count - 1)
+            shallow.push(from + count - 1);
         }
     }
     let end = log.log_end_offset();
@@ -206,7 +206,9 @@ fn only_the_end_of_the_log_is_warm() {
     let directory = data_directory();
     let log = open(&directory, &LogConfig::default());
     let value = "x".repeat(1_000_000 - 26);
-    (0..70).for_each(|_| drop(log.append(one(&value)).unwrap()));
+    for _ in 0..70 {
+        log.append(one(&value)).unwrap();
+    }
     // 64 MiB are 67.1 of them.
     assert!(cold(&log, 0) && cold(&log, 2));
     assert!(!cold(&log, 3) && !cold(&log, 69));
