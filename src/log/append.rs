@@ -129,7 +129,7 @@ impl Log {
             previous.trim_index()?;
         }
         let segment = Arc::new(Segment::create(
-            &self.directory,
+            &self.path,
             base_offset,
             config,
             &self.open_files,
@@ -178,3 +178,6 @@ fn split_batch(bytes: &[u8], limit: u64) -> Option<(Batch<'_>, &[u8])> {
     let (bytes, rest) = bytes.split_at_checked(len)?;
     Some((Batch { bytes, end_offset }, rest))
 }
+
+#[cfg(test)]
+mod tests;

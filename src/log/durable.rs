@@ -31,3 +31,36 @@ pub(crate) fn remove_if_present(path: &Path) -> Result<(), Error> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_file_is_whole_and_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, temporary) = (directory.path().join("f"), directory.path().join("f.tmp"));
+        fs::write(&path, "old and longer").unwrap();
+        fs::write(&temporary, "left by a crash").unwrap();
+        replace_file(&path, &temporary, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert!(!temporary.exists());
+    }
+
+    #[test]
+    fn failures_name_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = directory.path().join("missing");
+        remove_if_present(&missing).unwrap();
+        for error in [
+            sync_directory(&missing).unwrap_err(),
+            replace_file(&missing.join("f"), &missing.join("f.tmp"), b"").unwrap_err(),
+            remove_if_present(directory.path()).unwrap_err(),
+        ] {
+            assert!(
+                error.to_string().contains(directory.path().to_str().unwrap()),
+                "{error}"
+            );
+        }
+    }
+}

@@ -133,11 +133,6 @@ impl Error {
             _ => Self::Io { path, source },
         }
     }
-
-    /// Whether a file was not there.
-    pub(crate) fn is_not_found(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
-    }
 }
 
 /// Who holds the lock of a data directory.

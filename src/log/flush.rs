@@ -86,12 +86,16 @@ impl Log {
         self.check_failure()?;
         let target = self.flush_target(offset);
         self.sync(&target).map_err(|error| self.fail(error))?;
+        self.flushed(&target);
+        Ok(())
+    }
+
+    fn flushed(&self, target: &Target) {
         let mut view = lock(&self.view);
         view.last_flush = Instant::now();
         if view.truncations == target.truncations {
             view.recovery_point = view.recovery_point.max(target.offset);
         }
-        Ok(())
     }
 
     fn flush_target(&self, offset: i64) -> Target {
@@ -123,7 +127,7 @@ impl Log {
             unless_removed(active, active.sync_log())?;
         }
         if target.directory_dirty {
-            durable::sync_directory(&self.directory)?;
+            durable::sync_directory(&self.path)?;
         }
         Ok(())
     }
@@ -132,4 +136,82 @@ impl Log {
 /// Whether flushing failed is of no interest for a segment that was deleted meanwhile.
 fn unless_removed(segment: &Segment, synced: Result<(), Error>) -> Result<(), Error> {
     if segment.is_removed() { Ok(()) } else { synced }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::log::recovery::LastStop;
+    use crate::log::segment::INDEX_SUFFIX;
+    use crate::log::testing::append_numbered;
+    use crate::log::testing::data_directory;
+    use crate::log::testing::numbers;
+    use crate::log::testing::open;
+    use crate::log::testing::segment_file;
+    use crate::log::testing::small;
+    use crate::log::testing::try_open;
+    use crate::log::testing::values;
+
+    #[test]
+    fn the_recovery_point_follows_flushes() {
+        let directory = data_directory();
+        let log = open(&directory, &small());
+        append_numbered(&log, 30);
+        assert_eq!(log.recovery_point(), 0);
+        log.flush_below(20).unwrap();
+        assert_eq!(log.recovery_point(), 20);
+        log.flush().unwrap();
+        assert_eq!(log.recovery_point(), 30);
+        log.flush_below(20).unwrap();
+        assert_eq!(log.recovery_point(), 30, "never back");
+    }
+
+    /// Everything was flushed, but the index of the segment that was closed then is not.
+    #[test]
+    fn a_segment_closed_after_a_flush_is_recovered_until_its_index_is_flushed() {
+        let directory = data_directory();
+        let log = open(&directory, &small());
+        append_numbered(&log, 20);
+        log.flush().unwrap();
+        append_numbered(&log, 1);
+        assert_eq!(log.recovery_point(), 19);
+        let recovery_point = log.recovery_point();
+        drop(log);
+        std::fs::write(segment_file(&directory, 0, INDEX_SUFFIX), [9; 80]).unwrap();
+        let last_stop = LastStop::Unclean { recovery_point };
+        let log = try_open(directory.path(), last_stop, &small()).unwrap();
+        assert_eq!(values(&log), numbers(0..21));
+        log.flush_below(20).unwrap();
+        assert_eq!(log.recovery_point(), 20);
+    }
+
+    #[test]
+    fn a_flush_overtaken_by_a_truncation_proves_nothing() {
+        let directory = data_directory();
+        let log = open(&directory, &small());
+        append_numbered(&log, 30);
+        let target = log.flush_target(i64::MAX);
+        log.sync(&target).unwrap();
+        log.truncate_to(10).unwrap();
+        append_numbered(&log, 20);
+        log.flushed(&target);
+        assert_eq!(log.recovery_point(), 0);
+        log.flush().unwrap();
+        assert_eq!(log.recovery_point(), 30);
+    }
+
+    #[test]
+    fn files_of_closed_segments_are_closed_once_flushed() {
+        let directory = data_directory();
+        let log = open(&directory, &small());
+        append_numbered(&log, 45);
+        let held = || {
+            log.segment_list()
+                .iter()
+                .map(|segment| segment.is_open())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(held(), [true, true, true]);
+        log.flush().unwrap();
+        assert_eq!(held(), [false, false, true]);
+    }
 }

@@ -197,10 +197,9 @@ impl Logs {
     pub fn close(&self) -> Result<(), Error> {
         self.flusher.stop();
         let _changing = lock(&self.changing);
-        let results = self.roots.iter().map(|root| self.close_root(root));
-        let results: Vec<_> = results.collect();
+        let closed = self.roots.iter().map(|root| self.close_root(root)).collect();
         write(&self.logs).clear();
-        results.into_iter().collect()
+        first_error(closed)
     }
 
     fn close_root(&self, root: &Root) -> Result<(), Error> {
@@ -210,9 +209,7 @@ impl Logs {
             .filter(|log| log.directory() == root.path())
             .collect();
         let closed = in_parallel(&logs, self.threads, |log| log.close());
-        let result = closed
-            .into_iter()
-            .collect::<Result<(), _>>()
+        let result = first_error(closed)
             .and_then(|()| self.checkpoint(root))
             .and_then(|()| root.mark_clean());
         root.unlock();
@@ -245,16 +242,16 @@ impl Logs {
                     scope.spawn(move || self.open_root(root, &here, config))
                 })
                 .collect();
-            opening.into_iter().map(join).collect::<Result<(), Error>>()
+            first_error(opening.into_iter().map(join).collect())
         })?;
         tracing::info!("opened {} partitions in {:?}", found.len(), began.elapsed());
         Ok(())
     }
 
     fn open_root(&self, root: &Root, found: &[&Found<'_>], config: &LogsConfig) -> Result<(), Error> {
-        in_parallel(found, self.threads, |found| self.open_log(found, config))
-            .into_iter()
-            .collect::<Result<(), _>>()?;
+        first_error(in_parallel(found, self.threads, |found| {
+            self.open_log(found, config)
+        }))?;
         root.mark_in_use()
     }
 
@@ -282,7 +279,7 @@ impl Logs {
     fn place(&self, root: &Root, topic_partition: TopicPartition) -> Place {
         Place {
             topic_partition,
-            root: root.path().to_owned(),
+            directory: root.path().to_owned(),
             open_files: Arc::clone(&self.open_files),
             flush_requests: self.flusher.requests(),
         }
@@ -305,8 +302,7 @@ impl Logs {
     }
 
     fn for_all(&self, act: impl Fn(&Log) -> Result<(), Error>) -> Result<(), Error> {
-        let results: Vec<_> = self.all().iter().map(|log| act(log)).collect();
-        results.into_iter().collect()
+        first_error(self.all().iter().map(|log| act(log)).collect())
     }
 }
 
@@ -354,6 +350,10 @@ fn refuse_duplicates(found: &[Found<'_>]) -> Result<(), Error> {
     Ok(())
 }
 
+fn first_error(results: Vec<Result<(), Error>>) -> Result<(), Error> {
+    results.into_iter().find(Result::is_err).unwrap_or(Ok(()))
+}
+
 /// Does something to every item, several at a time.
 fn in_parallel<T: Sync, R: Send>(items: &[T], threads: usize, act: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = Mutex::new(items.iter());
@@ -387,3 +387,6 @@ pub(crate) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,8 @@ mod root;
 mod scan;
 mod segment;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 mod truncate;
 mod view;
@@ -63,9 +65,9 @@ use crate::types::TopicPartition;
 pub struct Log {
     topic_partition: TopicPartition,
     /// The data directory.
-    root: PathBuf,
-    /// The partition's directory in it.
     directory: PathBuf,
+    /// The partition's directory in it.
+    path: PathBuf,
     config: RwLock<Arc<LogConfig>>,
     open_files: Arc<OpenFiles>,
     /// Held by who changes files. Taken before `view`, and after `flushing`.
@@ -128,7 +130,7 @@ pub struct SegmentSummary {
 #[derive(Debug, Clone)]
 struct Place {
     topic_partition: TopicPartition,
-    root: PathBuf,
+    directory: PathBuf,
     open_files: Arc<OpenFiles>,
     flush_requests: FlushRequests,
 }
@@ -136,13 +138,13 @@ struct Place {
 impl Log {
     /// Opens a partition's directory, which must exist, and mends what is in it.
     fn open(place: Place, last_stop: LastStop, config: LogConfig) -> Result<Self, Error> {
-        let directory = place.root.join(place.topic_partition.to_string());
-        let loaded = load(&directory, last_stop, &config, &place.open_files)?;
+        let path = place.directory.join(place.topic_partition.to_string());
+        let loaded = load(&path, last_stop, &config, &place.open_files)?;
         let due = Instant::now() + config.file_delete_delay;
         Ok(Self {
             topic_partition: place.topic_partition,
-            root: place.root,
-            directory,
+            directory: place.directory,
+            path,
             config: RwLock::new(Arc::new(config)),
             open_files: place.open_files,
             writer: Mutex::new(Writer {
@@ -167,7 +169,7 @@ impl Log {
 
     /// The data directory in which the log lies.
     pub fn directory(&self) -> &Path {
-        &self.root
+        &self.directory
     }
 
     /// The settings as they are now.

@@ -160,3 +160,6 @@ fn find(segment: &Segment, file: &File, target: i64, len: u64, hint: Hint) -> Re
         Hint::None => segment.find(file, target, len, None),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,7 +122,7 @@ fn open_segments(
     for name in list(directory)? {
         match split(&name) {
             Some((base_offset, LOG_SUFFIX)) => base_offsets.push(base_offset),
-            Some((base_offset, _)) if !file_path(directory, base_offset, LOG_SUFFIX).exists() => {
+            Some((base_offset, _)) if !file_path(directory, base_offset, LOG_SUFFIX).is_file() => {
                 tracing::warn!(
                     "{}: removed, its messages are gone",
                     directory.join(&name).display()
@@ -240,3 +240,6 @@ fn split(name: &str) -> Option<(i64, &'static str)> {
 fn suffix(name: &str) -> Option<&str> {
     Path::new(name).extension().and_then(OsStr::to_str)
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,8 +83,8 @@ impl Log {
         self.segment_list()
             .iter()
             .for_each(|segment| segment.mark_removed());
-        match fs::remove_dir_all(&self.directory) {
-            Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::io(&self.directory)(source)),
+        match fs::remove_dir_all(&self.path) {
+            Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::io(&self.path)(source)),
             _ => Ok(()),
         }
     }

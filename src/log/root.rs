@@ -158,7 +158,6 @@ mod tests {
             "t",
             "t-",
             "t-x",
-            "t--1",
             "t-07",
             "t-+7",
             "t-1.abc-delete",

@@ -223,3 +223,130 @@ fn read_at(file: &File, bytes: &mut [u8], position: u64) -> io::Result<usize> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::log::testing::numbered;
+    use crate::log::testing::set;
+    use crate::message::Codec;
+    use crate::message::set::Limits;
+    use crate::message::set::ProducedSet;
+    use crate::message::set::SetBuilder;
+
+    fn file(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    fn entries(codec: Codec, base_offset: i64, values: Vec<String>) -> Vec<u8> {
+        let limits = Limits {
+            max_message_bytes: usize::MAX,
+            ..Limits::default()
+        };
+        let mut set = SetBuilder::new(codec);
+        values
+            .iter()
+            .for_each(|value| set.push(None, Some(value.as_bytes())));
+        let set = ProducedSet::new(set.build().unwrap()).check(&limits).unwrap();
+        set.assign(base_offset, &limits).unwrap().bytes().to_vec()
+    }
+
+    /// Where an entry begins, and its first and last offset.
+    type Found = (u64, Result<(i64, i64), message::Error>);
+
+    fn walk(bytes: &[u8]) -> Vec<Found> {
+        let file = file(bytes);
+        let mut reader = EntryReader::new(&file, bytes.len() as u64);
+        let mut found = Vec::new();
+        let mut next = 0;
+        while let Checked::Entry { at, check } = reader.next(true).unwrap() {
+            assert_eq!(at.position, next);
+            next = at.end();
+            found.push((
+                at.position,
+                check.map(|entry| (entry.first_offset, entry.last_offset)),
+            ));
+        }
+        found
+    }
+
+    #[test]
+    fn entries_are_checked_across_pieces() {
+        // Entries that don't divide the piece, two of which are larger than it.
+        let big = |from| entries(Codec::None, from, vec!["b".repeat(1_500_000)]);
+        let small = entries(Codec::None, 0, (0..50_000).map(|n| format!("{n}")).collect());
+        let bytes = [
+            small,
+            big(50_000),
+            big(50_001),
+            entries(Codec::Gzip, 50_002, vec!["x".to_owned(); 9]),
+        ]
+        .concat();
+        let walked = walk(&bytes);
+        assert_eq!(walked.len(), 50_003);
+        for (n, (_, check)) in walked.iter().enumerate() {
+            let first = n as i64;
+            let last = if n == 50_002 { first + 8 } else { first };
+            assert_eq!(*check, Ok((first, last)));
+        }
+    }
+
+    #[test]
+    fn entries_too_large_to_be_held_are_checked_too() {
+        let large = entries(Codec::None, 0, vec!["x".repeat(HELD_LEN)]);
+        let next = entries(Codec::None, 1, vec![numbered(1)]);
+        let at = large.len() as u64;
+        let bytes = [large, next].concat();
+        let walked = walk(&bytes);
+        assert!(
+            matches!(walked[0], (0, Err(message::Error::TooLarge { .. }))),
+            "not known, but no mismatch"
+        );
+        assert_eq!(walked[1], (at, Ok((1, 1))));
+        let mut broken = bytes;
+        broken[5_000_000] ^= 1;
+        assert!(matches!(walk(&broken)[0], (0, Err(message::Error::Crc { .. }))));
+        assert_eq!(walk(&broken)[1], (at, Ok((1, 1))));
+    }
+
+    #[test]
+    fn a_walk_ends_where_no_entry_can_be() {
+        let good = set(Codec::None, ["a", "b"])
+            .assign(0, &Limits::default())
+            .unwrap();
+        let good = good.bytes();
+        let huge = [0, 0, 0, 0, 0, 0, 0, 2, 0x7f, 0xff, 0xff, 0xff];
+        for tail in [&[][..], &[0; 11], &[0; 100], &[0xff; 100], &huge, &good[..20]] {
+            assert_eq!(walk(&[good, tail].concat()).len(), 2, "{tail:?}");
+        }
+    }
+
+    #[test]
+    fn headers_are_walked_without_what_is_between() {
+        let good = set(Codec::None, ["aaa", "b"])
+            .assign(7, &Limits::default())
+            .unwrap();
+        let bytes = [good.bytes(), &good.bytes()[..12]].concat();
+        let file = file(&bytes);
+        let mut headers = Headers::new(&file, 0, bytes.len() as u64);
+        let mut next = || {
+            headers
+                .next()
+                .unwrap()
+                .map(|at| at.map(|at| (at.position, at.header.last_offset)))
+        };
+        assert_eq!(next(), Some(Ok((0, 7))));
+        assert_eq!(next(), Some(Ok((29, 8))));
+        assert_eq!(next(), None, "twelve bytes are no entry");
+        let mut beyond = Headers::new(&file, 0, 1 << 40);
+        assert_eq!(
+            std::iter::from_fn(|| beyond.next().unwrap()).count(),
+            3,
+            "a file that was cut meanwhile"
+        );
+    }
+}

@@ -322,6 +322,12 @@ impl Segment {
         sync(self.index.file(), &self.index_dirty)
     }
 
+    /// Whether the files are kept open for writing.
+    #[cfg(test)]
+    pub(crate) fn is_open(&self) -> bool {
+        self.log.is_held() || self.index.file().is_held()
+    }
+
     /// Closes the files, but for those who are reading them. They are opened again when needed.
     pub(crate) fn release(&self) {
         self.log.release();

@@ -54,21 +54,20 @@ impl Log {
         self.remove_last_first(writer, config, &gone)?;
         if let Some(active) = kept.last() {
             let file = active.log().readable()?;
-            match active.find(&file, offset, active.len(), None)? {
-                Some(position) => active.truncate(position, offset, config)?,
-                None => {}
+            if let Some(position) = active.find(&file, offset, active.len(), None)? {
+                active.truncate(position, offset, config)?;
             }
             active.activate(config)?;
         }
-        durable::sync_directory(&self.directory)?;
+        durable::sync_directory(&self.path)?;
         lock(&self.view).truncated(kept, offset);
         Ok(())
     }
 
     fn start_at(&self, writer: &mut Writer, config: &LogConfig, offset: i64) -> Result<(), Error> {
         self.remove_last_first(writer, config, &self.segment_list())?;
-        let segment = Segment::create(&self.directory, offset, config, &self.open_files)?;
-        durable::sync_directory(&self.directory)?;
+        let segment = Segment::create(&self.path, offset, config, &self.open_files)?;
+        durable::sync_directory(&self.path)?;
         lock(&self.view).truncated(vec![Arc::new(segment)], offset);
         Ok(())
     }
@@ -87,3 +86,6 @@ impl Log {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

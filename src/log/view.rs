@@ -114,3 +114,48 @@ impl View {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recent_appends_tell_where_offsets_are() {
+        let mut view = View::new(Vec::new(), 10, 10);
+        assert_eq!(view.hint(10), Hint::None);
+        view.appended(15, 100);
+        view.appended(16, 200);
+        for (offset, hint) in [
+            (9, Hint::None),
+            (10, Hint::At(0)),
+            (11, Hint::From(0)),
+            (14, Hint::From(0)),
+            (15, Hint::At(100)),
+            (16, Hint::From(100)),
+        ] {
+            assert_eq!(view.hint(offset), hint, "{offset}");
+        }
+        view.truncated(Vec::new(), 12);
+        assert_eq!(view.hint(12), Hint::None, "positions are others now");
+    }
+
+    #[test]
+    fn only_so_many_appends_are_remembered() {
+        let mut view = View::new(Vec::new(), 0, 0);
+        for offset in 1..=1000 {
+            view.appended(offset, 10 * offset.unsigned_abs());
+        }
+        assert_eq!(view.recent.len(), RECENT);
+        assert_eq!(view.hint(999), Hint::At(9990));
+        assert_eq!(view.hint(900), Hint::None);
+    }
+
+    #[test]
+    fn the_recovery_point_is_never_beyond_the_end() {
+        let mut view = View::new(Vec::new(), 10, 8);
+        view.truncated(Vec::new(), 9);
+        assert_eq!((view.recovery_point, view.truncations), (8, 1));
+        view.truncated(Vec::new(), 3);
+        assert_eq!((view.recovery_point, view.truncations), (3, 2));
+    }
+}
