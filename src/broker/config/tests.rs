@@ -1187,7 +1187,10 @@ fn a_key_that_will_work_with_a_later_version_says_so_once() {
     let [warning] = warned.as_slice() else {
         panic!("{warned:?}")
     };
-    assert!(warning.starts_with("num.replica.fetchers has no effect yet"), "{warning}");
+    assert!(
+        warning.starts_with("num.replica.fetchers has no effect yet"),
+        "{warning}"
+    );
 }
 
 #[test]
