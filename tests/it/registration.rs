@@ -1,0 +1,1 @@
+//! What a broker leaves in ZooKeeper.
