@@ -1,7 +1,7 @@
 """Looks at ZooKeeper through kazoo, an implementation that shares nothing with the broker's.
 
 znodes.py tree HOST:PORT[/CHROOT]                  one line of JSON per node below the chroot
-znodes.py create HOST:PORT[/CHROOT] PATH DATA      a persistent node, with its parents
+znodes.py create-read-only HOST:PORT[/CHROOT] PATH a node that nobody may change or create anything below
 """
 
 import json
@@ -9,6 +9,7 @@ import sys
 
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
+from kazoo.security import make_acl
 
 LETTERS = [(1, "r"), (2, "w"), (4, "c"), (8, "d"), (16, "a")]
 
@@ -42,8 +43,8 @@ def main():
     try:
         if command == "tree":
             tree(zk, "/")
-        elif command == "create":
-            zk.create(sys.argv[3], sys.argv[4].encode(), makepath=True)
+        elif command == "create-read-only":
+            zk.create(sys.argv[3], acl=[make_acl("world", "anyone", read=True)])
         else:
             sys.exit(__doc__)
     finally:

@@ -12,5 +12,9 @@
 mod clients;
 mod consumer_offsets;
 mod durability;
+mod mistakes;
+mod readme;
 mod registration;
+mod running;
 mod support;
+mod zero_copy;

@@ -3,6 +3,7 @@
 pub(crate) mod broker;
 pub(crate) mod clients;
 pub(crate) mod eventually;
+pub(crate) mod namespace;
 pub(crate) mod numbered;
 pub(crate) mod process;
 pub(crate) mod reference;
@@ -32,6 +33,8 @@ pub(crate) enum Need {
     Strace,
     /// util-linux' `script`, which runs a program on a terminal.
     Terminal,
+    /// Network and mount namespaces of the test's own.
+    Namespaces,
     /// Only Gregor promises what the test checks.
     Gregor,
 }
@@ -63,6 +66,11 @@ impl Need {
             }
             Self::Strace => absent(on_path("strace"), "strace", "apt-get install strace"),
             Self::Terminal => absent(on_path("script"), "script", "apt-get install bsdutils"),
+            Self::Namespaces => absent(
+                namespace::Network::allowed(),
+                "the right to open network namespaces",
+                "apt-get install iproute2, and run the tests as root",
+            ),
             Self::Gregor => (broker::kind() != broker::Kind::Gregor)
                 .then(|| "only Gregor promises this: unset GREGOR_TEST_BROKER".to_owned()),
         }

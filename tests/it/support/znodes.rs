@@ -48,9 +48,9 @@ pub(crate) fn node(connect: &str, path: &str) -> Option<Znode> {
     tree(connect).into_iter().find(|node| node.path == path)
 }
 
-/// Creates a persistent node.
-pub(crate) fn create(connect: &str, path: &str, data: &str) {
-    kazoo(&["create", connect, path, data]);
+/// Creates a persistent node that nobody may change or create anything below.
+pub(crate) fn create_read_only(connect: &str, path: &str) {
+    kazoo(&["create-read-only", connect, path]);
 }
 
 fn kazoo(arguments: &[&str]) -> String {
