@@ -2,3 +2,4 @@
 
 pub mod shutdown;
 pub mod types;
+pub mod zookeeper;

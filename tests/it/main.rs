@@ -18,3 +18,4 @@ mod registration;
 mod running;
 mod support;
 mod zero_copy;
+mod zookeeper;

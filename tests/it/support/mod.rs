@@ -6,6 +6,7 @@ pub(crate) mod eventually;
 pub(crate) mod namespace;
 pub(crate) mod numbered;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod reference;
 pub(crate) mod wire;
 pub(crate) mod znodes;
