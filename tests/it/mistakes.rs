@@ -31,17 +31,30 @@ fn setup(test: &str) -> (std::sync::Arc<ZooKeeper>, Setup) {
 
 /// The lines that begin so.
 fn beginning<'a>(finished: &'a Finished, start: &str) -> Vec<&'a str> {
-    finished.stderr.lines().filter(|line| line.starts_with(start)).collect()
+    finished
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with(start))
+        .collect()
 }
 
 /// Runs into one mistake; `expected` are pieces that the error line or the hint must have.
 #[track_caller]
 fn refused_by(command: Command, expected: &[&str]) -> Finished {
     let finished = run(command, b"", SOON);
-    assert!(finished.status.code().is_some_and(|code| code != 0), "{}", finished.account());
+    assert!(
+        finished.status.code().is_some_and(|code| code != 0),
+        "{}",
+        finished.account()
+    );
     let errors = beginning(&finished, "error: ");
     let hints = beginning(&finished, "hint: ");
-    assert_eq!((errors.len(), hints.len()), (1, 1), "one error, one hint: {}", finished.account());
+    assert_eq!(
+        (errors.len(), hints.len()),
+        (1, 1),
+        "one error, one hint: {}",
+        finished.account()
+    );
     let both = format!("{}\n{}", errors[0], hints[0]);
     for piece in expected {
         assert!(both.contains(piece), "{piece} is missing: {}", finished.account());
@@ -78,7 +91,9 @@ fn the_id_is_taken_by_a_live_broker() {
         let mut first = Setup::of_kind(kind, &connect).start();
         refused(&Setup::new(&connect), &[&first.bootstrap(), "broker.id"]);
         assert!(first.exited().is_none(), "the first one runs on");
-        let node = znodes::node(&connect, "/brokers/ids/0").and_then(|node| node.data).unwrap();
+        let node = znodes::node(&connect, "/brokers/ids/0")
+            .and_then(|node| node.data)
+            .unwrap();
         assert!(node.contains(&first.address().port().to_string()), "{node}");
     }
 }
@@ -88,7 +103,10 @@ fn zookeeper_is_unreachable() {
     if !have(&NEEDS) {
         return;
     }
-    let (one, other) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+    let (one, other) = (
+        format!("127.0.0.1:{}", free_port()),
+        format!("127.0.0.1:{}", free_port()),
+    );
     let setup = Setup::new(&format!("{one},{other}/kafka")).set("zookeeper.connection.timeout.ms", "1500");
     refused(&setup, &[&one, &other, "zookeeper.connect"]);
 }
@@ -101,7 +119,10 @@ fn the_chroot_is_missing_and_cannot_be_created() {
     }
     let zookeeper = ZooKeeper::shared(Version::Reference);
     znodes::create_read_only(&zookeeper.address(), "/locked");
-    refused(&Setup::new(&chroot(&zookeeper, "locked/kafka")), &["/locked/kafka"]);
+    refused(
+        &Setup::new(&chroot(&zookeeper, "locked/kafka")),
+        &["/locked/kafka"],
+    );
 }
 
 #[test]
@@ -114,7 +135,9 @@ fn the_data_directory_is_locked() {
         let connect = chroot(&zookeeper, test);
         let holder = Setup::of_kind(kind, &connect).start();
         let folder = holder.data().display().to_string();
-        let second = Setup::new(&connect).set("broker.id", "1").set("log.dirs", &folder);
+        let second = Setup::new(&connect)
+            .set("broker.id", "1")
+            .set("log.dirs", &folder);
         refused(&second, &[&folder, &holder.pid().as_raw_nonzero().to_string()]);
     }
 }
@@ -128,10 +151,16 @@ fn a_java_broker_is_kept_out_of_gregors_data() {
     let connect = chroot(&zookeeper, "java-kept-out");
     let holder = Broker::start(&connect);
     let folder = holder.data().display().to_string();
-    let second = Setup::of_kind(Kind::Reference, &connect).set("broker.id", "1").set("log.dirs", folder);
+    let second = Setup::of_kind(Kind::Reference, &connect)
+        .set("broker.id", "1")
+        .set("log.dirs", folder);
     let finished = run(second.command(), b"", Duration::from_secs(30));
     assert!(!finished.status.success(), "{}", finished.account());
-    assert!(finished.stderr.contains("Failed to acquire lock"), "{}", finished.account());
+    assert!(
+        finished.stderr.contains("Failed to acquire lock"),
+        "{}",
+        finished.account()
+    );
 }
 
 #[test]
@@ -144,7 +173,10 @@ fn the_data_directory_belongs_to_another_broker() {
     let mut owner = Setup::new(&connect).set("broker.id", "5").start();
     owner.stop();
     let folder = owner.data().display().to_string();
-    refused(&Setup::new(&connect).set("log.dirs", &folder), &[&folder, "5", "broker.id"]);
+    refused(
+        &Setup::new(&connect).set("log.dirs", &folder),
+        &[&folder, "5", "broker.id"],
+    );
 }
 
 /// Runs the broker where its data directory is a small file system of its own.
@@ -152,8 +184,14 @@ fn on_file_system(setup: &Setup, options: &str, fill: bool) -> Command {
     let mut command = Command::new("unshare");
     // What is mounted here is seen by this process alone, and gone with it.
     command.args(["--mount", "sh", "-c"]);
-    let fill = if fill { r#"head -c 10000000 /dev/zero > "$0/ballast" 2> /dev/null;"# } else { "" };
-    command.arg(format!(r#"mount -t tmpfs -o {options} tmpfs "$0" || exit 99; {fill} exec "$@""#));
+    let fill = if fill {
+        r#"head -c 10000000 /dev/zero > "$0/ballast" 2> /dev/null;"#
+    } else {
+        ""
+    };
+    command.arg(format!(
+        r#"mount -t tmpfs -o {options} tmpfs "$0" || exit 99; {fill} exec "$@""#
+    ));
     std::fs::create_dir_all(setup.data()).unwrap();
     command.arg(setup.data());
     let server = setup.command();
@@ -199,9 +237,15 @@ fn the_advertised_address_is_of_no_use_to_clients() {
     if !have(&NEEDS) {
         return;
     }
-    for (host, test) in [("0.0.0.0", "advertised-any"), ("no-such-host.invalid", "advertised-unknown")] {
+    for (host, test) in [
+        ("0.0.0.0", "advertised-any"),
+        ("no-such-host.invalid", "advertised-unknown"),
+    ] {
         let (_zookeeper, setup) = setup(test);
-        refused(&setup.set("advertised.host.name", host), &[host, "advertised.host.name"]);
+        refused(
+            &setup.set("advertised.host.name", host),
+            &[host, "advertised.host.name"],
+        );
     }
 }
 
@@ -214,9 +258,16 @@ fn an_unknown_key_is_pointed_out_with_the_nearest_one() {
     let (_zookeeper, setup) = setup("unknown-key");
     let broker = setup.set("log.retention.huors", "1").start();
     let output = broker.output();
-    let lines: Vec<&str> = output.lines().filter(|line| line.contains("log.retention.huors")).collect();
+    let lines: Vec<&str> = output
+        .lines()
+        .filter(|line| line.contains("log.retention.huors"))
+        .collect();
     assert_eq!(lines.len(), 1, "one warning: {output}");
-    assert!(lines[0].contains("is not valid") && lines[0].contains("log.retention.hours"), "{}", lines[0]);
+    assert!(
+        lines[0].contains("is not valid") && lines[0].contains("log.retention.hours"),
+        "{}",
+        lines[0]
+    );
 }
 
 #[test]
@@ -225,18 +276,39 @@ fn wrong_values_are_reported_all_at_once_with_their_lines() {
         return;
     }
     let (_zookeeper, setup) = setup("wrong-values");
-    let wrong = [("num.partitions", "many"), ("log.segment.bytes", "-1"), ("auto.create.topics.enable", "perhaps")];
-    let setup = wrong.iter().fold(setup, |setup, (key, value)| setup.set(key, *value));
+    let wrong = [
+        ("num.partitions", "many"),
+        ("log.segment.bytes", "-1"),
+        ("auto.create.topics.enable", "perhaps"),
+    ];
+    let setup = wrong
+        .iter()
+        .fold(setup, |setup, (key, value)| setup.set(key, *value));
     let finished = run(setup.command(), b"", SOON);
-    assert!(finished.status.code().is_some_and(|code| code != 0), "{}", finished.account());
+    assert!(
+        finished.status.code().is_some_and(|code| code != 0),
+        "{}",
+        finished.account()
+    );
     let file = std::fs::read_to_string(setup.file()).unwrap();
     for (key, value) in wrong {
         let line = 1 + file.lines().position(|line| line.starts_with(key)).unwrap();
         let place = format!("server.properties:{line}");
-        let said = finished.stderr.lines().find(|line| line.contains(key) && line.contains(value));
-        assert!(said.is_some_and(|said| said.contains(&place)), "{key} at {place}: {}", finished.account());
+        let said = finished
+            .stderr
+            .lines()
+            .find(|line| line.contains(key) && line.contains(value));
+        assert!(
+            said.is_some_and(|said| said.contains(&place)),
+            "{key} at {place}: {}",
+            finished.account()
+        );
     }
-    assert!(!beginning(&finished, "error: ").is_empty(), "{}", finished.account());
+    assert!(
+        !beginning(&finished, "error: ").is_empty(),
+        "{}",
+        finished.account()
+    );
 }
 
 #[test]
@@ -260,13 +332,29 @@ fn a_client_that_speaks_a_later_protocol_is_named_in_the_log() {
     for _ in 0..5 {
         let mut kcat = Command::new("kcat");
         kcat.args(["-b", &broker.bootstrap(), "-L", "-X", "client.id=from-the-future"]);
-        kcat.args(["-X", "api.version.request=true", "-X", "broker.version.fallback=0.8.2.2"]);
+        kcat.args([
+            "-X",
+            "api.version.request=true",
+            "-X",
+            "broker.version.fallback=0.8.2.2",
+        ]);
         run(kcat, b"", Duration::from_secs(60)).succeeded();
     }
     let output = broker.output();
-    let lines: Vec<&str> = output.lines().filter(|line| line.contains("from-the-future")).collect();
+    let lines: Vec<&str> = output
+        .lines()
+        .filter(|line| line.contains("from-the-future"))
+        .collect();
     assert_eq!(lines.len(), 1, "one line for five attempts: {output}");
     assert!(lines[0].contains("127.0.0.1"), "who: {}", lines[0]);
-    assert!(lines[0].contains("18") || lines[0].contains("ApiVersions"), "what it asked for: {}", lines[0]);
-    assert!(lines[0].contains("api.version.request") || lines[0].contains("0.8"), "what to set: {}", lines[0]);
+    assert!(
+        lines[0].contains("18") || lines[0].contains("ApiVersions"),
+        "what it asked for: {}",
+        lines[0]
+    );
+    assert!(
+        lines[0].contains("api.version.request") || lines[0].contains("0.8"),
+        "what to set: {}",
+        lines[0]
+    );
 }

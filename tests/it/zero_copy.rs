@@ -38,9 +38,12 @@ struct Call {
 
 /// What strace wrote, one file per thread.
 fn calls(folder: &Path) -> Vec<Call> {
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let texts: Vec<String> =
-        files.map(|file| String::from_utf8_lossy(&std::fs::read(file).unwrap()).into_owned()).collect();
+    let files = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let texts: Vec<String> = files
+        .map(|file| String::from_utf8_lossy(&std::fs::read(file).unwrap()).into_owned())
+        .collect();
     texts
         .iter()
         .flat_map(|text| text.lines())
@@ -48,7 +51,11 @@ fn calls(folder: &Path) -> Vec<Call> {
             let (name, _) = line.split_once('(')?;
             let (_, returned) = line.rsplit_once(" = ")?;
             let returned = returned.split(' ').next()?.parse().unwrap_or(0);
-            Some(Call { name: name.to_owned(), line: line.to_owned(), returned })
+            Some(Call {
+                name: name.to_owned(),
+                line: line.to_owned(),
+                returned,
+            })
         })
         .collect()
 }
@@ -70,18 +77,29 @@ fn a_fetch_reads_no_message_into_user_space() {
     let stored = std::fs::read_dir(broker.data().join("orders-0")).unwrap();
     let stored: u64 = stored
         .map(|entry| entry.unwrap())
-        .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "log"))
+        .filter(|entry| {
+            entry
+                .path()
+                .extension()
+                .is_some_and(|extension| extension == "log")
+        })
         .map(|entry| entry.metadata().unwrap().len())
         .sum();
 
     let traces = scratch("strace");
     let mut strace = Command::new("strace");
-    strace.args(["-ff", "-y", "-s", "4096", "-e", TRACED, "-o"]).arg(traces.path().join("thread"));
+    strace
+        .args(["-ff", "-y", "-s", "4096", "-e", TRACED, "-o"])
+        .arg(traces.path().join("thread"));
     strace.args(["-p", &broker.pid().as_raw_nonzero().to_string()]);
     let strace = Running::start(strace, None);
     eventually("strace is attached", Duration::from_secs(10), || {
         let said = strace.stderr();
-        if said.contains("attached") { Ok(()) } else { Err(said) }
+        if said.contains("attached") {
+            Ok(())
+        } else {
+            Err(said)
+        }
     });
     let read = kcat_consume(&broker.bootstrap(), "orders");
     strace.signal(Signal::INT);
@@ -90,12 +108,23 @@ fn a_fetch_reads_no_message_into_user_space() {
     assert_eq!(read.len(), records.len());
     let calls = calls(traces.path());
     let of_logs = || calls.iter().filter(|call| call.line.contains(".log>"));
-    let sent: u64 = of_logs().filter(|call| call.name == "sendfile").map(|call| call.returned).sum();
+    let sent: u64 = of_logs()
+        .filter(|call| call.name == "sendfile")
+        .map(|call| call.returned)
+        .sum();
     assert!(sent >= stored, "{sent} of {stored} bytes went by sendfile");
     for call in &calls {
-        assert!(!call.line.contains(MARKER), "message bytes in user space: {}", call.line);
+        assert!(
+            !call.line.contains(MARKER),
+            "message bytes in user space: {}",
+            call.line
+        );
     }
     for call in of_logs().filter(|call| call.name != "sendfile") {
-        assert!(call.returned <= HEADER && call.name != "mmap", "more than a header: {}", call.line);
+        assert!(
+            call.returned <= HEADER && call.name != "mmap",
+            "more than a header: {}",
+            call.line
+        );
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
@@ -390,18 +389,4 @@ impl Drop for Broker {
             let _ = child.wait();
         }
     }
-}
-
-/// The bytes of all segments of a partition, in order.
-pub(crate) fn stored(data: &Path, partition: &str) -> Vec<u8> {
-    let mut segments: Vec<PathBuf> = std::fs::read_dir(data.join(partition))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
-        .collect();
-    segments.sort();
-    segments
-        .into_iter()
-        .flat_map(|path| std::fs::read(path).unwrap())
-        .collect()
 }

@@ -23,21 +23,28 @@ impl Network {
             .spawn()
             .expect("start unshare");
         let mut line = String::new();
-        BufReader::new(holder.stdout.take().expect("was asked for")).read_line(&mut line).unwrap();
+        BufReader::new(holder.stdout.take().expect("was asked for"))
+            .read_line(&mut line)
+            .unwrap();
         assert_eq!(line, "up\n", "the loopback interface is up");
         Self { holder }
     }
 
     /// Whether this machine allows them.
     pub(crate) fn allowed() -> bool {
-        let tried = Command::new("unshare").args(["--net", "ip", "link", "set", "lo", "up"]).output();
+        let tried = Command::new("unshare")
+            .args(["--net", "ip", "link", "set", "lo", "up"])
+            .output();
         tried.is_ok_and(|output| output.status.success())
     }
 
     /// A program that runs inside.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{}/ns/net", self.holder.id())).arg("--").arg(program);
+        command
+            .arg(format!("--net=/proc/{}/ns/net", self.holder.id()))
+            .arg("--")
+            .arg(program);
         command
     }
 }

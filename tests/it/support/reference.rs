@@ -6,7 +6,6 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::process::Finished;
-use super::process::Running;
 use super::process::run;
 use super::project;
 
@@ -37,10 +36,4 @@ pub(crate) fn installed() -> bool {
 #[track_caller]
 pub(crate) fn tool(arguments: &[&str], stdin: &[u8]) -> Finished {
     run(command(arguments), stdin, DEADLINE).succeeded()
-}
-
-/// Starts one of its tools and leaves it running.
-#[track_caller]
-pub(crate) fn start(arguments: &[&str]) -> Running {
-    Running::start(command(arguments), None)
 }
