@@ -23,6 +23,7 @@ use crate::support::numbered::acknowledged;
 use crate::support::numbered::numbered;
 use crate::support::process::Running;
 use crate::support::process::run;
+use crate::support::project;
 use crate::support::reference;
 use crate::support::scratch;
 use crate::support::wire;
@@ -509,4 +510,49 @@ fn it_raises_its_limit_of_open_files() {
     });
     broker.signal(Signal::TERM);
     broker.wait(STOP);
+}
+
+/// The quick start's first run sends a real file through; the second goes on where it left off; `stop` stops both.
+#[test]
+fn the_quick_start_goes_on_where_it_left_off() {
+    if !have(&NEEDS) || !have(&[Need::ZooKeeper, Need::Namespaces, Need::Kcat]) {
+        return;
+    }
+    let network = Network::new();
+    let folder = scratch("quickstart");
+    let quickstart = |arguments: &[&str]| {
+        let mut command = network.command(project().join("scripts/quickstart.sh"));
+        command
+            .args(arguments)
+            .env("GREGOR_HOME", folder.path())
+            .env("GREGOR_BINARY", env!("CARGO_BIN_EXE_gregor"));
+        run(command, b"", Duration::from_secs(60)).succeeded().text()
+    };
+    let license = std::fs::read_to_string(project().join("LICENSE")).unwrap();
+    let count = license.lines().filter(|line| !line.is_empty()).count();
+    let first = quickstart(&[]);
+    assert!(
+        first.contains(&format!("Sent the {count} lines of LICENSE")),
+        "{first}"
+    );
+    assert!(
+        first.contains("Apache License") && first.contains("quickstart.sh stop"),
+        "{first}"
+    );
+    let second = quickstart(&[]);
+    assert!(
+        second.contains(&format!("(offsets {count} to {})", 2 * count - 1)),
+        "{second}"
+    );
+    let stopped = quickstart(&["stop"]);
+    assert!(
+        stopped.contains("broker") && stopped.contains("zookeeper"),
+        "{stopped}"
+    );
+    let third = quickstart(&[]);
+    assert!(
+        third.contains(&format!("(offsets {} to {})", 2 * count, 3 * count - 1)),
+        "{third}"
+    );
+    quickstart(&["stop"]);
 }
