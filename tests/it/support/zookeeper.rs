@@ -209,7 +209,7 @@ impl Drop for ZooKeeper {
 /// The reference's own server; the launcher replaces itself with it.
 fn reference() -> Command {
     let mut command = Command::new(reference_file("kafka"));
-    command.arg("zookeeper").env("ORACLE_HEAP", "128m");
+    command.arg("zookeeper").env("REFERENCE_HEAP", "128m");
     command
 }
 
