@@ -3,6 +3,7 @@
 mod auto_create;
 pub mod config;
 mod error_mapping;
+mod foundation;
 mod gauges;
 mod handlers;
 pub mod limits;
@@ -14,13 +15,11 @@ mod refusals;
 mod registration;
 mod settings;
 mod start_error;
+mod summary;
 mod ticks;
 mod topic_configs;
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -29,19 +28,14 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::broker::auto_create::AutoCreate;
 use crate::broker::config::BrokerConfig;
+use crate::broker::foundation::Foundation;
 use crate::broker::gauges::BrokerState;
-use crate::broker::gauges::Gauged;
 use crate::broker::gauges::StateGauge;
-use crate::broker::handlers::Handlers;
-use crate::broker::handlers::Parts;
-use crate::broker::metadata_cache::MetadataCache;
 use crate::broker::offsets::Offsets;
-use crate::broker::refusals::Refusals;
 use crate::broker::registration::Registration;
 pub use crate::broker::start_error::StartError;
-use crate::broker::ticks::Ticked;
+pub use crate::broker::summary::Summary;
 use crate::broker::topic_configs::TopicConfigs;
 use crate::controller::Controller;
 use crate::controller::ControllerHandle;
@@ -49,12 +43,9 @@ use crate::log::Logs;
 use crate::metrics;
 use crate::metrics::Metrics;
 use crate::net::Listener;
-use crate::replication::ControllerEpoch;
-use crate::replication::HighWatermarks;
 use crate::replication::Partitions;
 use crate::shutdown::Shutdown;
 use crate::shutdown::Trigger;
-use crate::types::BrokerId;
 use crate::types::Endpoint;
 use crate::zookeeper::BrokerRegistration;
 use crate::zookeeper::Sessions;
@@ -76,54 +67,6 @@ pub struct Broker {
     state: StateGauge,
 }
 
-/// What there is to say about a broker that has just started.
-#[derive(Debug, Clone)]
-pub struct Summary {
-    /// Its number.
-    pub id: BrokerId,
-    /// Where clients are told to find it.
-    pub advertised: Endpoint,
-    /// Where it listens.
-    pub bound: SocketAddr,
-    /// The ensemble, as configured.
-    pub zookeeper: String,
-    /// Release of the ensemble, unless it keeps that to itself.
-    pub zookeeper_version: Option<String>,
-    /// Timeout of the session.
-    pub session_timeout: Duration,
-    /// How long the ensemble took to answer.
-    pub round_trip: Duration,
-    /// Registered brokers, this one included.
-    pub brokers: usize,
-    /// Topics of the cluster.
-    pub topics: usize,
-    /// The controller, if there is one.
-    pub controller: Option<BrokerId>,
-    /// Data directories.
-    pub directories: Vec<PathBuf>,
-    /// Partitions found in them.
-    pub partitions: usize,
-    /// How long opening them took.
-    pub opened_in: Duration,
-    /// Where metrics are served.
-    pub metrics: Option<SocketAddr>,
-    /// How long the start took.
-    pub ready_in: Duration,
-}
-
-/// What the start has put together before anybody is served.
-struct Foundation {
-    config: BrokerConfig,
-    metrics: Metrics,
-    sessions: Sessions,
-    store: Store,
-    logs: Arc<Logs>,
-    opened_in: Duration,
-    topics: usize,
-    partitions: Arc<Partitions>,
-    shutdown: Shutdown,
-}
-
 impl Broker {
     /// Starts a broker. When this returns it is registered and serves; until then nothing that it did outlives an error
     /// but what a crash would leave, too.
@@ -137,17 +80,17 @@ impl Broker {
         let server = bind_metrics(&config, &metrics, state.clone()).await?;
         let metrics_address = server.as_ref().and_then(|server| server.local_addr().ok());
 
-        let foundation = lay_foundation(config, metrics, shutdown.clone()).await?;
+        let foundation = foundation::lay_foundation(config, metrics, shutdown.clone()).await?;
         let listener = Listener::bind(settings::listener(&foundation.config), &foundation.metrics).await?;
         let bound = listener.local_addr().map_err(StartError::Bound)?;
         let advertised = advertised(&foundation.config, bound);
 
         let mut metrics_server = JoinSet::new();
         if let Some(server) = server {
-            metrics_server.spawn(server.run(Trigger::new().signal()));
+            metrics_server.spawn(server.run(std::future::pending()));
         }
         let mut broker = Self {
-            summary: summary(&foundation, bound, advertised.clone(), metrics_address),
+            summary: Summary::new(&foundation, bound, advertised.clone(), metrics_address),
             trigger: trigger.clone(),
             sessions: foundation.sessions.clone(),
             partitions: Arc::clone(&foundation.partitions),
@@ -250,133 +193,6 @@ impl Broker {
     }
 }
 
-impl Foundation {
-    /// What answers requests.
-    async fn handlers(
-        &self,
-        offsets: &Arc<Offsets>,
-        configs: &TopicConfigs,
-        controller: &ControllerHandle,
-    ) -> Result<Handlers, StartError> {
-        // A controller that was replaced before this broker started is refused from the first request on.
-        let epoch = self
-            .store
-            .controller_epoch()
-            .await?
-            .map_or(0, |epoch| epoch.value);
-        let (new_topics, offsets_topic) = settings::topics(&self.config);
-        Ok(Handlers::new(Parts {
-            partitions: Arc::clone(&self.partitions),
-            metadata: Arc::new(MetadataCache::default()),
-            offsets: Arc::clone(offsets),
-            auto_create: Arc::new(AutoCreate::new(self.sessions.clone(), new_topics, offsets_topic)),
-            topic_configs: configs.clone(),
-            controller_epoch: Arc::new(ControllerEpoch::new(epoch)),
-            controller: controller.clone(),
-            sessions: self.sessions.clone(),
-            metrics: self.metrics.replication().clone(),
-            refusals: Refusals::default(),
-            shutdown: self.shutdown.clone(),
-        }))
-    }
-
-    /// Lets the metrics see what is here.
-    fn gauge(&self, offsets: &Arc<Offsets>, controller: &ControllerHandle, state: &StateGauge) {
-        let gauged = Gauged {
-            partitions: Arc::clone(&self.partitions),
-            logs: Arc::clone(&self.logs),
-            offsets: Arc::clone(offsets),
-            controller: controller.clone(),
-            sessions: self.sessions.clone(),
-            state: state.clone(),
-        };
-        gauges::register(&self.metrics, gauged);
-    }
-
-    /// Starts what a registered broker does beside answering requests.
-    fn keep_going(self, tasks: &mut JoinSet<()>, offsets: Arc<Offsets>) {
-        let Self {
-            config,
-            metrics,
-            sessions,
-            logs,
-            partitions,
-            shutdown,
-            ..
-        } = self;
-        let live = live::keep_live(
-            sessions.clone(),
-            config.id,
-            Arc::clone(&partitions),
-            shutdown.clone(),
-        );
-        tasks.spawn(live);
-        tasks.spawn(gauges::follow_session(metrics, sessions, shutdown.clone()));
-        ticks::start(
-            tasks,
-            &config,
-            &Ticked {
-                logs,
-                partitions,
-                offsets,
-            },
-            &shutdown,
-        );
-    }
-}
-
-/// ZooKeeper, then the logs: what must be there before a client is let in.
-async fn lay_foundation(
-    config: BrokerConfig,
-    metrics: Metrics,
-    shutdown: Shutdown,
-) -> Result<Foundation, StartError> {
-    let sessions = Sessions::start(settings::zookeeper(&config), shutdown.clone()).await?;
-    let store = sessions.current()?;
-    store.create_common_paths().await?;
-    let overrides = topic_overrides(&store).await?;
-    let topics = overrides.len();
-
-    let opening = Instant::now();
-    let logs_config = settings::logs(&config, overrides);
-    let directories = config.logs.directories.clone();
-    let opened = tokio::task::spawn_blocking(move || {
-        let logs = Logs::open(&logs_config)?;
-        let high_watermarks = HighWatermarks::open(&directories)?;
-        Ok::<_, crate::log::Error>((Arc::new(logs), high_watermarks))
-    });
-    let (logs, high_watermarks) = opened
-        .await
-        .map_err(|panicked| StartError::Panicked(panicked.to_string()))??;
-    let partitions = Partitions::new(config.id, Arc::clone(&logs), high_watermarks, metrics.clone());
-    Ok(Foundation {
-        config,
-        metrics,
-        sessions,
-        store,
-        logs,
-        opened_in: opening.elapsed(),
-        topics,
-        partitions: Arc::new(partitions),
-        shutdown,
-    })
-}
-
-/// The settings of every topic, for the logs that are about to be opened. A node that can't be read leaves the broker's
-/// settings in force: 0.8.2.2 would not start.
-async fn topic_overrides(store: &Store) -> Result<HashMap<String, BTreeMap<String, String>>, StartError> {
-    let topics = store.topics().await?;
-    let overrides = store.topic_configs(&topics).await;
-    let readable = |(topic, overrides): (String, Result<BTreeMap<String, String>, _>)| {
-        let overrides = overrides.unwrap_or_else(|error| {
-            tracing::error!("{topic}: its settings are not readable ({error}); the broker's are used");
-            BTreeMap::new()
-        });
-        (topic, overrides)
-    };
-    Ok(topics.into_iter().zip(overrides).map(readable).collect())
-}
-
 async fn bind_metrics(
     config: &BrokerConfig,
     metrics: &Metrics,
@@ -405,31 +221,6 @@ fn registration(advertised: &Endpoint) -> BrokerRegistration {
         port: advertised.port,
         jmx_port: NO_JMX,
         timestamp: String::new(),
-    }
-}
-
-fn summary(
-    foundation: &Foundation,
-    bound: SocketAddr,
-    advertised: Endpoint,
-    metrics: Option<SocketAddr>,
-) -> Summary {
-    Summary {
-        id: foundation.config.id,
-        advertised,
-        bound,
-        zookeeper: foundation.config.zookeeper.connect.clone(),
-        zookeeper_version: None,
-        session_timeout: foundation.store.session_timeout(),
-        round_trip: Duration::ZERO,
-        brokers: 1,
-        topics: foundation.topics,
-        controller: None,
-        directories: foundation.config.logs.directories.clone(),
-        partitions: foundation.logs.all().len(),
-        opened_in: foundation.opened_in,
-        metrics,
-        ready_in: Duration::ZERO,
     }
 }
 
