@@ -123,7 +123,7 @@ fn time(duration: Duration) -> String {
     let ms = duration.as_millis();
     match ms {
         0 => "less than 1 ms".to_owned(),
-        1_000.. if ms % 1_000 == 0 => format!("{} s", ms / 1_000),
+        1_000.. if ms.is_multiple_of(1_000) => format!("{} s", ms / 1_000),
         10_000.. => format!("{} s", ms / 1_000),
         1_000.. => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
         _ => format!("{ms} ms"),
