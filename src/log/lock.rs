@@ -30,8 +30,8 @@ static HERE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 #[derive(Debug)]
 pub(crate) struct DirectoryLock {
     canonical: PathBuf,
-    /// Never read: closing it unlocks.
-    _file: File,
+    /// Closing it unlocks.
+    file: Option<File>,
 }
 
 impl DirectoryLock {
@@ -57,7 +57,7 @@ impl DirectoryLock {
                 here.insert(canonical.clone());
                 Ok(Self {
                     canonical,
-                    _file: file,
+                    file: Some(file),
                 })
             }
             // POSIX allows either for a lock that somebody holds.
@@ -74,7 +74,10 @@ impl DirectoryLock {
 
 impl Drop for DirectoryLock {
     fn drop(&mut self) {
-        lock(&HERE).remove(&self.canonical);
+        let mut here = lock(&HERE);
+        // Not after the directory may be locked anew: that lock would go as well.
+        drop(self.file.take());
+        here.remove(&self.canonical);
     }
 }
 

@@ -47,12 +47,13 @@ pub struct LogsConfig {
 /// Every log in every data directory.
 #[derive(Debug)]
 pub struct Logs {
+    /// First, so that it has stopped when the directories are unlocked.
+    flusher: Flusher,
     roots: Vec<Root>,
     logs: Arc<RwLock<LogMap>>,
     /// Held while logs come and go.
     changing: Mutex<()>,
     open_files: Arc<OpenFiles>,
-    flusher: Flusher,
     threads: usize,
 }
 
@@ -229,6 +230,7 @@ impl Logs {
             }
         }
         refuse_duplicates(&found)?;
+        self.roots.iter().try_for_each(Root::mark_in_use)?;
         tracing::info!("opening {} partitions", found.len());
         thread::scope(|scope| {
             let opening: Vec<_> = self
@@ -239,20 +241,17 @@ impl Logs {
                         .iter()
                         .filter(|found| std::ptr::eq(found.root, root))
                         .collect();
-                    scope.spawn(move || self.open_root(root, &here, config))
+                    scope.spawn(move || {
+                        first_error(in_parallel(&here, self.threads, |found| {
+                            self.open_log(found, config)
+                        }))
+                    })
                 })
                 .collect();
             first_error(opening.into_iter().map(join).collect())
         })?;
         tracing::info!("opened {} partitions in {:?}", found.len(), began.elapsed());
         Ok(())
-    }
-
-    fn open_root(&self, root: &Root, found: &[&Found<'_>], config: &LogsConfig) -> Result<(), Error> {
-        first_error(in_parallel(found, self.threads, |found| {
-            self.open_log(found, config)
-        }))?;
-        root.mark_in_use()
     }
 
     fn open_log(&self, found: &Found<'_>, config: &LogsConfig) -> Result<(), Error> {

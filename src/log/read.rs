@@ -39,7 +39,7 @@ impl Log {
     /// segment. They may begin with a wrapper that has messages below `offset`, and end within an entry.
     pub fn read(&self, offset: i64, max_bytes: u64, below: Option<i64>) -> Result<Read, Error> {
         for _ in 0..RETRIES {
-            let Some(snapshot) = self.snapshot(offset, below)? else {
+            let Some(snapshot) = self.snapshot(offset, below.filter(|_| max_bytes > 0))? else {
                 return Ok(NOTHING);
             };
             if max_bytes == 0 || below == Some(offset) {

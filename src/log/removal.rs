@@ -46,6 +46,8 @@ impl Log {
         }
         if all {
             self.roll(&mut writer, &config)?;
+            // From here on only its name keeps the log's end.
+            durable::sync_directory(&self.path)?;
         }
         let due = Instant::now() + config.file_delete_delay;
         for segment in seen.iter().take(count) {

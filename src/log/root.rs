@@ -77,7 +77,8 @@ impl Root {
         Ok(partitions)
     }
 
-    /// From now on the directory is in use: a crash makes the next start recover it.
+    /// From now on the directory is in use: a crash makes the next start recover it. 0.8.2.2 removes the marker when
+    /// every log is open; should it stop before, it finds indexes of full length below the marker, and doesn't start.
     pub(crate) fn mark_in_use(&self) -> Result<(), Error> {
         durable::remove_if_present(&self.marker())?;
         durable::sync_directory(&self.path)

@@ -18,6 +18,7 @@ impl Log {
     /// The recovery points must be written to their checkpoint before anything is appended: see
     /// [`Logs::truncate_to`](crate::log::Logs::truncate_to), which does.
     pub fn truncate_to(&self, offset: i64) -> Result<(), Error> {
+        let offset = offset.max(0);
         let mut writer = self.writer()?;
         let (start, end) = {
             let view = lock(&self.view);
@@ -39,6 +40,7 @@ impl Log {
     /// Deletes everything; the next message gets `offset`. As for [`Self::truncate_to`], the recovery points must be
     /// written.
     pub fn truncate_fully_and_start_at(&self, offset: i64) -> Result<(), Error> {
+        let offset = offset.max(0);
         let mut writer = self.writer()?;
         tracing::info!(
             "{}: deleting everything, starting at {offset}",
