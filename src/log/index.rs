@@ -1,15 +1,16 @@
 //! The index of a segment: where, roughly, an offset is.
 //!
-//! Derived from the segment: losing it costs time, never messages. An entry says that every entry of the segment
-//! before `position` has a smaller offset:
+//! Derived from the segment: losing it costs time, never messages. An entry says that every entry of the
+//! segment before `position` has a smaller offset:
 //!
 //! ```text
 //! offset - base offset i32 | position i32
 //! ```
 //!
-//! The file of a segment that is appended to is longer than its entries, filled up with zeros; 0.8.2.2 takes the whole
-//! length for entries when it opens one, so that it must be trimmed whenever the segment is closed. Nothing is held
-//! in memory but the count and the last entry. Both numbers are read as unsigned: 0.8.2.2 lets them wrap in segments beyond 2 GiB.
+//! The file of a segment that is appended to is longer than its entries, filled up with zeros; 0.8.2.2 takes
+//! the whole length for entries when it opens one, so that it must be trimmed whenever the segment is closed.
+//! Nothing is held in memory but the count and the last entry. Both numbers are read as unsigned: 0.8.2.2
+//! lets them wrap in segments beyond 2 GiB.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -98,7 +99,8 @@ impl OffsetIndex {
         self.entries() >= self.slots.load(Ordering::Acquire)
     }
 
-    /// Adds an entry, if it fits and comes after the last one and the base offset. The index may lack entries, but must not have others.
+    /// Adds an entry, if it fits and comes after the last one and the base offset. The index may lack
+    /// entries, but must not have others.
     pub(crate) fn append(&self, entry: IndexEntry) -> Result<(), Error> {
         let relative = entry
             .offset
@@ -176,8 +178,8 @@ impl OffsetIndex {
         Ok(())
     }
 
-    /// What is wrong with an index that was found beside a segment of `segment_len` bytes, if anything. 0.8.2.2 doesn't start on the first two
-    /// (OffsetIndex.sanityCheck).
+    /// What is wrong with an index that was found beside a segment of `segment_len` bytes, if anything.
+    /// 0.8.2.2 doesn't start on the first two (OffsetIndex.sanityCheck).
     pub(crate) fn defect(&self, segment_len: u64) -> Result<Option<&'static str>, Error> {
         let last = self.last_entry()?;
         Ok(if self.file_len()? % ENTRY_LEN != 0 {

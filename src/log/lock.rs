@@ -1,8 +1,9 @@
 //! The right to use a data directory: the lock that 0.8.2.2 takes on its `.lock` file.
 //!
-//! It is a POSIX record lock (`fcntl`), because that is what a Java broker takes: `flock` would not keep one out, nor
-//! be kept out by one. Such a lock belongs to the process, and goes when the process closes *any* descriptor of the
-//! file: nothing else may open it, and within the process the directories in use are kept in a set.
+//! It is a POSIX record lock (`fcntl`), because that is what a Java broker takes: `flock` would not keep one
+//! out, nor be kept out by one. Such a lock belongs to the process, and goes when the process closes *any*
+//! descriptor of the file: nothing else may open it, and within the process the directories in use are kept
+//! in a set.
 
 use std::collections::BTreeSet;
 use std::fs;
