@@ -14,7 +14,7 @@ use crate::zookeeper::Store;
 use crate::zookeeper::Watched;
 use crate::zookeeper::election::Claim;
 use crate::zookeeper::paths;
-use crate::zookeeper::pipelined;
+use crate::zookeeper::pipeline::pipelined;
 
 /// How often somebody who waits for a dead session hears about it.
 const WAITING_INTERVAL: Duration = Duration::from_secs(1);

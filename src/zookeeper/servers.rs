@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::zookeeper::Error;
-use crate::zookeeper::pipelined;
+use crate::zookeeper::pipeline::pipelined;
 
 /// ZooKeeper's port, where the connect string names none.
 const DEFAULT_PORT: u16 = 2181;
@@ -128,9 +128,9 @@ pub(super) async fn diagnose(hosts: &[Host], limit: Duration) -> Vec<(Host, Host
         let problem = timeout(limit, problem_of(&host))
             .await
             .unwrap_or(HostProblem::TimedOut);
-        (host, problem)
+        Ok((host, problem))
     });
-    pipelined(questions).await
+    pipelined(questions).await.into_iter().flatten().collect()
 }
 
 async fn problem_of(host: &Host) -> HostProblem {
@@ -151,12 +151,20 @@ async fn problem_of(host: &Host) -> HostProblem {
 /// The release of the first host that tells it.
 pub(super) async fn version(hosts: &[Host], limit: Duration) -> Option<String> {
     let questions = hosts.iter().cloned().map(|host| async move {
-        let answer = timeout(limit, ask(&host)).await.ok()?.ok()?;
-        let (_, rest) = answer.split_once("version: ")?;
-        let version = rest.split([',', '-', '\n']).next()?.trim();
-        Some(version.to_owned()).filter(|version| !version.is_empty())
+        let answer = timeout(limit, ask(&host)).await;
+        Ok(answer
+            .ok()
+            .and_then(Result::ok)
+            .and_then(|answer| version_in(&answer)))
     });
-    pipelined(questions).await.into_iter().flatten().next()
+    pipelined(questions).await.into_iter().flatten().flatten().next()
+}
+
+/// The release in `Zookeeper version: 3.4.6-1569965, built on ...`.
+fn version_in(answer: &str) -> Option<String> {
+    let (_, rest) = answer.split_once("version: ")?;
+    let version = rest.split([',', '-', '\n']).next()?.trim();
+    Some(version.to_owned()).filter(|version| !version.is_empty())
 }
 
 /// Sends the command that even careful installations leave open, and reads the answer.
@@ -210,6 +218,44 @@ mod tests {
                 "{text}: {refused:?}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_without_quorum_is_told_from_one_that_is_none() {
+        for (answer, expected) in [
+            (
+                "This ZooKeeper instance is not currently serving requests\n",
+                HostProblem::NotServing,
+            ),
+            ("HTTP/1.1 400 Bad Request\r\n\r\n", HostProblem::NoSession),
+        ] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let hosts = [host("127.0.0.1", listener.local_addr().unwrap().port())];
+            let answering = async {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                let mut command = [0; 4];
+                connection.read_exact(&mut command).await.unwrap();
+                connection.write_all(answer.as_bytes()).await.unwrap();
+            };
+            let (problems, ()) = tokio::join!(diagnose(&hosts, Duration::from_secs(5)), answering);
+            assert_eq!(problems[0].1, expected);
+        }
+    }
+
+    #[test]
+    fn the_release_is_found_in_the_answer() {
+        let version = |answer| version_in(answer);
+        let answer = "Zookeeper version: 3.4.6-1569965, built on 02/20/2014 09:09 GMT\nReceived: 2\n";
+        assert_eq!(version(answer).as_deref(), Some("3.4.6"));
+        assert_eq!(
+            version("Zookeeper version: 3.8.0, built on").as_deref(),
+            Some("3.8.0")
+        );
+        assert_eq!(
+            version("srvr is not executed because it is not in the whitelist.\n"),
+            None
+        );
+        assert_eq!(version("version: "), None);
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use crate::zookeeper::Retry;
 use crate::zookeeper::Store;
 use crate::zookeeper::Watched;
 use crate::zookeeper::paths;
-use crate::zookeeper::pipelined;
+use crate::zookeeper::pipeline::pipelined;
 use crate::zookeeper::records;
 
 /// How old a notification gets; every broker has had its chance by then.

@@ -198,7 +198,7 @@ async fn calls_end_while_a_server_hangs(version: Version) {
     let late = store.commit_offset("g", &partition("t", 0), 1).await;
     assert!(matches!(late, Err(Error::Unavailable { .. })), "{late:?}");
     let many: Vec<_> = (0..1000).map(|number| (partition("t", number), 1)).collect();
-    let late = store.commit_offsets("g", &many[..200]).await;
+    let late = store.commit_offsets("g", &many).await;
     assert!(
         late.iter()
             .all(|late| matches!(late, Err(Error::Unavailable { .. })))
