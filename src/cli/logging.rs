@@ -20,7 +20,7 @@ pub(super) fn start(level: Level) {
             .with_default_directive(level.into())
             .parse(text)
     };
-    let (filter, mistake) = match filter(quiet) {
+    let (filter, mistake) = match filter(&wanted) {
         Ok(filter) => (filter, None),
         Err(error) => (EnvFilter::default().add_directive(level.into()), Some(error)),
     };
