@@ -38,6 +38,16 @@ impl fmt::Display for TopicPartition {
     }
 }
 
+/// Partitions for one line of the log: by name while they are few.
+pub fn listed(partitions: &[&TopicPartition]) -> String {
+    const FEW: usize = 8;
+    if partitions.len() > FEW {
+        return format!("{} partitions", partitions.len());
+    }
+    let names: Vec<_> = partitions.iter().map(ToString::to_string).collect();
+    names.join(", ")
+}
+
 /// Where a broker is reached, as clients and other brokers are told.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {

@@ -254,9 +254,6 @@ struct Opening {
 impl Opening {
     /// Appends a set's messages. `depth` counts the wrappers around it.
     fn add_set(&mut self, mut set: &[u8], depth: usize) -> Result<(), Error> {
-        if depth > MAX_DEPTH {
-            return Err(Error::TooDeep { limit: MAX_DEPTH });
-        }
         let mut walk = entries(set);
         while let Some(entry) = walk.next() {
             let (_, message) = entry?;
@@ -274,6 +271,9 @@ impl Opening {
     }
 
     fn add_wrapper(&mut self, codec: Codec, wrapper: Message<'_>, depth: usize) -> Result<(), Error> {
+        if depth >= MAX_DEPTH {
+            return Err(Error::TooDeep { limit: MAX_DEPTH });
+        }
         if self.verify && depth == 0 {
             wrapper.check_crc()?;
         }

@@ -16,6 +16,9 @@ pub mod entry;
 mod lz4;
 pub mod set;
 pub mod slice;
+pub mod stored;
+#[cfg(test)]
+mod tests;
 mod xerial;
 
 pub use codec::Codec;

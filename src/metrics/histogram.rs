@@ -96,7 +96,9 @@ impl Timer {
         if let Some(count) = self.0.buckets.get(bucket(micros)) {
             count.fetch_add(1, Relaxed);
         }
-        self.0.micros.fetch_add(micros.min(MICROS_MAX), Relaxed);
+        if micros > 0 {
+            self.0.micros.fetch_add(micros.min(MICROS_MAX), Relaxed);
+        }
     }
 
     /// How many were counted since the start.

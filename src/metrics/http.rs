@@ -32,7 +32,6 @@ use tokio::time::MissedTickBehavior;
 
 use super::Metrics;
 use super::TICK;
-use crate::shutdown::Shutdown;
 
 const CONNECTIONS_MAX: usize = 64;
 /// How long a client may take to send a request on an open connection.
@@ -98,8 +97,9 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until shutdown; then open connections are dropped.
-    pub async fn run(self, mut shutdown: Shutdown) {
+    /// Serves until `stop` completes; then open connections are dropped.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let mut stop = pin!(stop);
         let mut connections = JoinSet::new();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -117,7 +117,7 @@ impl Server {
                 },
                 Some(_) = connections.join_next() => {}
                 _ = tick.tick() => self.metrics.tick(Instant::now()),
-                () = shutdown.requested() => return,
+                () = &mut stop => return,
             }
         }
     }

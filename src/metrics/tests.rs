@@ -8,7 +8,6 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::shutdown::Trigger;
 
 /// The value of a series, as it is written.
 fn value(text: &str, series: &str) -> Option<String> {
@@ -172,8 +171,8 @@ async fn paths_are_told_apart() {
         .unwrap()
         .unwrap();
     let address = server.local_addr().unwrap();
-    let trigger = Trigger::new();
-    let running = tokio::spawn(server.run(trigger.signal()));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(server.run(async { drop(stopped.await) }));
 
     let (head, body) = ask(address, "GET /metrics").await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
@@ -193,7 +192,7 @@ async fn paths_are_told_apart() {
     assert!(ask(address, "GET /").await.0.starts_with("HTTP/1.1 404"));
     assert!(ask(address, "POST /metrics").await.0.starts_with("HTTP/1.1 405"));
 
-    trigger.stop();
+    drop(stop);
     running.await.unwrap();
 }
 

@@ -281,3 +281,6 @@ fn hand_out(input: &mut FrameBuffer, expected: &mut VecDeque<Expected>) -> io::R
     input.release();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,10 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
-use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio::time::Sleep;
@@ -28,6 +25,10 @@ use super::answers::Asked;
 use super::answers::Taken;
 use super::frame::FrameBuffer;
 use super::frame::SMALL;
+use super::incoming::Incoming;
+use super::incoming::Leave;
+use super::incoming::Watched;
+use super::incoming::incoming;
 use super::outgoing::Outgoing;
 use crate::metrics::ClosedBecause;
 use crate::metrics::ConnectionMetrics;
@@ -84,14 +85,6 @@ enum Event {
     Stop,
 }
 
-/// What the other side did, or may do.
-enum Incoming {
-    Read(usize),
-    /// The first frame in the buffer has leave.
-    Leave,
-    HungUp,
-}
-
 impl<H: Handler> Connection<H> {
     pub(super) fn new(
         socket: TcpStream,
@@ -146,7 +139,7 @@ impl<H: Handler> Connection<H> {
     /// Handles the frames that are complete; whether it stopped before the last of them.
     async fn handle_received(&mut self) -> bool {
         while self.may_handle() {
-            if self.leave.given.is_none() && self.input.needs_leave().is_some() {
+            if !self.leave.is_given() && self.input.needs_leave().is_some() {
                 return false;
             }
             match self.input.next_frame() {
@@ -167,7 +160,7 @@ impl<H: Handler> Connection<H> {
 
     fn handle(&mut self, frame: bytes::BytesMut) {
         let leave = if frame.len() > SMALL {
-            self.leave.given.take()
+            self.leave.take()
         } else {
             None
         };
@@ -223,26 +216,33 @@ impl<H: Handler> Connection<H> {
     }
 
     async fn write(&mut self) -> Result<(), ClosedBecause> {
-        let metrics = self.shared.connections.clone();
-        let _writing = metrics.writing.enter();
+        let mut blocked = None;
         loop {
+            let metrics = &self.shared.connections;
+            let sent_by_file = |bytes| metrics.sendfile_bytes.increment(bytes);
             // Writing may be dropped halfway: what was sent is gone from `outgoing`.
             tokio::select! {
                 biased;
-                written = self.outgoing.write(&self.socket, |sent| metrics.sendfile_bytes.increment(sent)) => {
-                    return written.map_err(|error| {
-                        tracing::debug!("{}: write: {error}", self.peer);
-                        if error.kind() == io::ErrorKind::UnexpectedEof {
-                            ClosedBecause::Error // A file was truncated; the answer cannot be completed.
-                        } else {
-                            ClosedBecause::Client
-                        }
-                    });
+                written = self.outgoing.write(&self.socket, sent_by_file) => {
+                    return written.map_err(|error| self.note_unwritten(&error));
+                }
+                () = std::future::ready(()), if blocked.is_none() => {
+                    blocked = Some(metrics.writing.enter());
+                    continue;
                 }
                 () = &mut self.timer => {}
             }
             self.check_idle()?;
             self.set_timer();
+        }
+    }
+
+    fn note_unwritten(&self, error: &io::Error) -> ClosedBecause {
+        tracing::debug!("{}: write: {error}", self.peer);
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            ClosedBecause::Error // A file was truncated; the answer cannot be completed.
+        } else {
+            ClosedBecause::Client
         }
     }
 
@@ -255,11 +255,10 @@ impl<H: Handler> Connection<H> {
         } else {
             Watched::Nothing
         };
-        let memory = &*self.shared;
         let event = tokio::select! {
             biased;
             () = self.answers.advance(), if self.answers.is_waiting() => Event::Advanced,
-            incoming = incoming(&mut self.socket, &mut self.input, &mut self.leave, memory, watched) => {
+            incoming = incoming(&mut self.socket, &mut self.input, (&mut self.leave, &self.shared), watched) => {
                 Event::Incoming(incoming)
             }
             () = &mut self.timer => Event::Timer,
@@ -319,74 +318,6 @@ impl<H: Handler> Connection<H> {
     }
 }
 
-/// What a connection wants to know of the other side.
-#[derive(Clone, Copy)]
-enum Watched {
-    /// Nothing; it has enough to do.
-    Nothing,
-    /// Only whether it hangs up. Its bytes stay in the socket.
-    HangUp,
-    /// Its bytes.
-    Bytes,
-}
-
-async fn incoming(
-    socket: &mut TcpStream,
-    input: &mut FrameBuffer,
-    leave: &mut Leave,
-    shared: &Shared,
-    watched: Watched,
-) -> io::Result<Incoming> {
-    match watched {
-        Watched::Nothing => std::future::pending().await,
-        Watched::HangUp => {
-            // The socket is readable while pipelined requests lie in it; only its end is of interest.
-            let ready = socket.ready(Interest::PRIORITY | Interest::ERROR).await?;
-            if ready.is_read_closed() || ready.is_error() {
-                return Ok(Incoming::HungUp);
-            }
-            std::future::pending().await
-        }
-        Watched::Bytes => {
-            if let Some(len) = input.needs_leave().filter(|_| leave.given.is_none()) {
-                leave.ask(len, shared).await;
-                return Ok(Incoming::Leave);
-            }
-            socket.readable().await?; // No buffer is held while nothing comes.
-            Ok(Incoming::Read(
-                socket.read_buf(input.room(leave.given.is_some())).await?,
-            ))
-        }
-    }
-}
-
-/// Leave to keep the frame that is being read in memory.
-#[derive(Default)]
-struct Leave {
-    given: Option<OwnedSemaphorePermit>,
-    /// Kept while other things happen, so that the place in the queue is not lost.
-    asked: Option<BoxFuture<'static, Option<OwnedSemaphorePermit>>>,
-}
-
-impl Leave {
-    async fn ask(&mut self, len: usize, shared: &Shared) {
-        let asked = self.asked.get_or_insert_with(|| {
-            let memory = Arc::clone(&shared.memory);
-            let waiting = shared.connections.waiting_for_memory.clone();
-            let permits = u32::try_from(len).unwrap_or(u32::MAX);
-            Box::pin(async move {
-                if let Ok(given) = Arc::clone(&memory).try_acquire_many_owned(permits) {
-                    return Some(given);
-                }
-                let _waiting = waiting.enter();
-                memory.acquire_many_owned(permits).await.ok() // Never closed.
-            })
-        });
-        self.given = asked.await;
-        self.asked = None;
-    }
-}
-
 fn kind(request: &Request) -> RequestKind {
     match request {
         Request::Produce(_) => RequestKind::Produce,
@@ -405,5 +336,82 @@ fn kind(request: &Request) -> RequestKind {
         Request::ConsumerMetadata(_) => RequestKind::ConsumerMetadata,
         Request::JoinGroup(_) => RequestKind::JoinGroup,
         Request::Heartbeat(_) => RequestKind::Heartbeat,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::net::Reply;
+    use crate::protocol::DecodeError;
+    use crate::protocol::RequestHeader;
+    use crate::shutdown::Trigger;
+
+    #[derive(Clone)]
+    struct Nobody;
+
+    impl Handler for Nobody {
+        fn handle(&self, _: &Peer, _: RequestHeader, _: Request) -> Reply {
+            Reply::Close
+        }
+
+        fn refused(&self, _: &Peer, _: DecodeError) {}
+    }
+
+    async fn connection(idle_max: Duration) -> Connection<Nobody> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let metrics = Metrics::new();
+        let shared = Shared {
+            request_bytes_max: 1000,
+            idle_max,
+            memory: Arc::new(Semaphore::new(1000)),
+            connections: metrics.connections().clone(),
+            requests: Arc::clone(metrics.requests()),
+        };
+        let socket = TcpStream::connect(address).await.unwrap();
+        Connection::new(
+            socket,
+            Peer { address },
+            Nobody,
+            Arc::new(shared),
+            Trigger::new().signal(),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_buffer_is_given_back_after_a_while_and_not_before() {
+        let idle_max = Duration::from_secs(600);
+        let mut connection = connection(idle_max).await;
+        connection.input.room(false);
+        connection.note_read();
+        assert!(
+            connection.timer.deadline() <= connection.read_at + 2 * REST_AFTER,
+            "set to rest soon"
+        );
+        connection.rest().unwrap();
+        assert!(connection.input.capacity() > 0, "bytes came a moment ago");
+
+        connection.read_at = Instant::now().checked_sub(REST_AFTER).unwrap();
+        connection.rest().unwrap();
+        assert_eq!(connection.input.capacity(), 0);
+        assert_eq!(connection.timer.deadline(), connection.read_at + idle_max);
+        connection.note_read();
+        assert!(
+            connection.timer.deadline() <= connection.read_at + 2 * REST_AFTER,
+            "and again"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_timer_never_fires_later_than_the_connection_is_idle() {
+        let mut connection = connection(REST_AFTER / 10).await;
+        connection.note_read();
+        assert_eq!(connection.timer.deadline(), connection.read_at + REST_AFTER / 10);
+        connection.read_at = Instant::now().checked_sub(REST_AFTER / 5).unwrap();
+        assert_eq!(connection.rest(), Err(ClosedBecause::Idle));
     }
 }

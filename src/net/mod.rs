@@ -7,6 +7,7 @@ mod answers;
 mod caller;
 mod connection;
 mod frame;
+mod incoming;
 mod limits;
 mod outgoing;
 mod sendfile;
@@ -86,3 +87,6 @@ impl fmt::Debug for Reply {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,3 +79,47 @@ fn bytes_of(chunk: &Chunk) -> Option<&Bytes> {
         Chunk::File(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::message::slice::FileSlice;
+
+    #[tokio::test]
+    async fn many_pieces_arrive_in_order_and_empty_ones_do_no_harm() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut reader = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (writer, _) = listener.accept().await.unwrap();
+        let nothing = FileSlice {
+            file: Arc::new(tempfile::tempfile().unwrap()),
+            position: 0,
+            len: 0,
+            cold: false,
+        };
+        let (mut outgoing, mut expected) = (Outgoing::default(), Vec::new());
+        for piece in 0..=255 {
+            let bytes = vec![piece; 10_000];
+            expected.extend_from_slice(&bytes);
+            let chunks = vec![
+                Chunk::Bytes(Bytes::new()),
+                Chunk::Bytes(bytes.into()),
+                Chunk::File(nothing.clone()),
+            ];
+            outgoing.push(ResponseFrame { chunks });
+        }
+        let reading = tokio::spawn(async move {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).await.unwrap();
+            all
+        });
+        outgoing.write(&writer, |_| panic!("no file")).await.unwrap();
+        assert!(outgoing.is_empty());
+        drop(writer);
+        assert!(reading.await.unwrap() == expected);
+    }
+}

@@ -144,14 +144,19 @@ impl Listener {
     /// Serves until shutdown. Then idle connections are closed at once, and answers under way may still finish.
     pub async fn run(self, handler: impl Handler, mut shutdown: Shutdown) {
         let mut connections = JoinSet::new();
+        let mut failing = false;
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((socket, address)) => {
+                        failing = false;
                         self.admit(&mut connections, socket, Peer { address }, (handler.clone(), shutdown.clone()));
                     }
                     Err(error) => {
-                        tracing::warn!("accept a connection: {error}");
+                        if !failing {
+                            tracing::warn!("accept a connection: {error}; trying on");
+                        }
+                        failing = true;
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },

@@ -29,8 +29,8 @@ pub(super) type Parsed<'a, T> = IResult<&'a [u8], T>;
 
 /// Items for which room is made before they are seen.
 const RESERVED_ITEMS: usize = 64;
-/// Topics up to which comparing all names with each other is quicker than hashing them.
-const FEW_TOPICS: usize = 8;
+/// Up to this many, comparing all with each other is quicker than hashing them.
+const FEW: usize = 16;
 
 /// Refuses the input at this place.
 pub(super) fn refuse<T>(input: &[u8]) -> Parsed<'_, T> {
@@ -163,12 +163,10 @@ pub(super) fn error_code(input: &[u8]) -> Parsed<'_, ErrorCode> {
 pub(super) fn grouped<P>(topics: ByTopic<P>, partition: impl Fn(&P) -> i32) -> ByTopic<P> {
     let mut topics = merged(topics);
     for (_, partitions) in &mut topics {
-        let ascending = partitions
-            .iter()
-            .zip(partitions.iter().skip(1))
-            .all(|(one, next)| partition(one) < partition(next));
-        if !ascending {
-            let keys = partitions.iter().map(&partition).collect();
+        let numbers = || partitions.iter().map(&partition);
+        let ascending = numbers().zip(numbers().skip(1)).all(|(one, next)| one < next);
+        if !ascending && !all_differ(numbers) {
+            let keys = numbers().collect();
             keep_last(partitions, keys);
         }
     }
@@ -177,15 +175,7 @@ pub(super) fn grouped<P>(topics: ByTopic<P>, partition: impl Fn(&P) -> i32) -> B
 
 /// Puts the partitions of a topic that is named again to those it had before.
 fn merged<P>(topics: ByTopic<P>) -> ByTopic<P> {
-    let distinct = if topics.len() <= FEW_TOPICS {
-        let earlier = |position: usize| topics.iter().take(position).map(|(topic, _)| topic);
-        let mut named = topics.iter().enumerate();
-        named.all(|(position, (topic, _))| earlier(position).all(|other| other != topic))
-    } else {
-        let mut seen = HashSet::new();
-        topics.iter().all(|(topic, _)| seen.insert(topic))
-    };
-    if distinct {
+    if all_differ(|| topics.iter().map(|(topic, _)| topic)) {
         return topics;
     }
     let mut positions = HashMap::new();
@@ -198,6 +188,17 @@ fn merged<P>(topics: ByTopic<P>) -> ByTopic<P> {
         }
     }
     merged
+}
+
+/// Whether nothing appears twice. Allocates only for more than a few.
+fn all_differ<K: Eq + Hash, I: ExactSizeIterator<Item = K>>(keys: impl Fn() -> I) -> bool {
+    if keys().len() <= FEW {
+        return keys()
+            .enumerate()
+            .all(|(position, key)| keys().take(position).all(|other| other != key));
+    }
+    let mut seen = HashSet::new();
+    keys().all(|key| seen.insert(key))
 }
 
 /// Removes every item whose key comes again later.

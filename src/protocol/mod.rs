@@ -20,6 +20,8 @@ pub mod offset_commit;
 pub mod offset_fetch;
 pub mod produce;
 pub mod stop_replica;
+#[cfg(test)]
+mod tests;
 pub mod update_metadata;
 
 use bytes::Buf;
@@ -42,6 +44,9 @@ use crate::protocol::offset_commit::OffsetStorage;
 
 /// Something about partitions, grouped by topic. Clients may name a null topic, which is echoed.
 pub type ByTopic<P> = Vec<(Option<String>, Vec<P>)>;
+
+/// Room that is made for a frame; most need less.
+const FRAME_LEN: usize = 256;
 
 /// The APIs of 0.8.2.2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -303,7 +308,7 @@ fn decode_body(key: ApiKey, version: i16, body: &[u8]) -> Result<Decoded, BodyEr
 
 /// Writes a request as a whole frame, its size included.
 pub fn encode_request<A: Api>(correlation_id: i32, client_id: Option<&str>, request: &A) -> BytesMut {
-    let mut buf = BytesMut::new();
+    let mut buf = BytesMut::with_capacity(FRAME_LEN);
     buf.put_i32(0);
     RequestHeader::put(&mut buf, A::KEY, request.version(), (correlation_id, client_id));
     request.encode_body(&mut buf);
@@ -323,7 +328,7 @@ pub fn decode_response<R: DecodeResponse>(mut frame: Bytes) -> Result<(i32, R), 
 impl Response {
     /// Writes the response as a whole frame, its size included.
     pub fn encode(self, correlation_id: i32) -> ResponseFrame {
-        let mut buf = BytesMut::new();
+        let mut buf = BytesMut::with_capacity(FRAME_LEN);
         buf.put_i32(0);
         buf.put_i32(correlation_id);
         match self {

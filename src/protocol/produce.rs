@@ -44,7 +44,8 @@ pub enum Acks {
 }
 
 impl Acks {
-    fn from_wire(acks: i16) -> Self {
+    /// What a number of acknowledgements, as configured or sent, asks for.
+    pub fn from_wire(acks: i16) -> Self {
         match (acks, u16::try_from(acks)) {
             (_, Ok(0)) => Self::None,
             (_, Ok(1)) => Self::Leader,

@@ -14,7 +14,7 @@ use crate::zookeeper::Store;
 use crate::zookeeper::Watched;
 use crate::zookeeper::election::Claim;
 use crate::zookeeper::paths;
-use crate::zookeeper::pipelined;
+use crate::zookeeper::pipeline::pipelined;
 
 /// How often somebody who waits for a dead session hears about it.
 const WAITING_INTERVAL: Duration = Duration::from_secs(1);
@@ -50,27 +50,26 @@ impl Store {
         mut waiting: impl FnMut(Waiting) + Send,
     ) -> Result<Registered, Error> {
         let path = paths::broker(me.id);
-        let start = Instant::now();
+        let mut waiting_since = None;
         loop {
-            let (node, vacancy) = match self.claim(&path, me.encode().as_bytes()).await? {
+            let (node, change) = match self.claim(&path, me.encode().as_bytes()).await? {
                 Claim::Ours => {
-                    return Ok(Registered {
-                        waited: start.elapsed(),
-                    });
+                    let waited = waiting_since.map_or(Duration::ZERO, |since: Instant| since.elapsed());
+                    return Ok(Registered { waited });
                 }
-                Claim::Taken(node, vacancy) => (node, vacancy),
+                Claim::Taken(node, change) => (node, change),
             };
             refuse_others(me, &path, &node)?;
-            let timeout = self.session_timeout();
+            let since = *waiting_since.get_or_insert_with(Instant::now);
             let tick = || {
-                let waited = start.elapsed();
+                let waited = since.elapsed();
                 waiting(Waiting {
                     session: node.owner,
                     waited,
-                    remaining: timeout.saturating_sub(waited),
+                    remaining: self.session_timeout().saturating_sub(waited),
                 });
             };
-            self.wait_for_vacancy(vacancy, WAITING_INTERVAL, tick).await?;
+            self.wait_for_change(change, WAITING_INTERVAL, tick).await?;
         }
     }
 

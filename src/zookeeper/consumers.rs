@@ -4,7 +4,7 @@ use crate::types::TopicPartition;
 use crate::zookeeper::Error;
 use crate::zookeeper::Store;
 use crate::zookeeper::paths;
-use crate::zookeeper::pipelined;
+use crate::zookeeper::pipeline::pipelined;
 use crate::zookeeper::records;
 
 impl Store {

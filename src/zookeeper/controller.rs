@@ -56,9 +56,9 @@ impl Store {
     pub async fn try_elect(&self, me: BrokerId) -> Result<Election, Error> {
         let data = records::encode_controller(me, &records::timestamp());
         loop {
-            let (node, vacancy) = match self.claim(paths::CONTROLLER, data.as_bytes()).await? {
+            let (node, change) = match self.claim(paths::CONTROLLER, data.as_bytes()).await? {
                 Claim::Ours => return Ok(Election::Elected),
-                Claim::Taken(node, vacancy) => (node, vacancy),
+                Claim::Taken(node, change) => (node, change),
             };
             let owner = node.owner;
             match records::parse_controller(paths::CONTROLLER, &node.data)? {
@@ -71,7 +71,22 @@ impl Store {
                     paths::CONTROLLER
                 );
             };
-            self.wait_for_vacancy(vacancy, WAITING_INTERVAL, tick).await?;
+            self.wait_for_change(change, WAITING_INTERVAL, tick).await?;
+        }
+    }
+
+    /// Gives the office back, if it is this session's. A successor's node stays: 0.8.2.2 deletes whatever is there.
+    pub async fn resign_controller(&self, me: BrokerId) -> Result<(), Error> {
+        let Some(node) = self.read(paths::CONTROLLER).await? else {
+            return Ok(());
+        };
+        let ours = records::parse_controller(paths::CONTROLLER, &node.data)? == Some(me);
+        if !ours || node.owner != self.session_id() {
+            return Ok(());
+        }
+        match self.delete(paths::CONTROLLER, Some(node.version)).await {
+            Err(Error::Conflict { .. } | Error::NotFound { .. }) => Ok(()),
+            result => result,
         }
     }
 

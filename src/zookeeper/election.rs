@@ -11,17 +11,15 @@ use crate::zookeeper::Error;
 use crate::zookeeper::Node;
 use crate::zookeeper::Retry;
 use crate::zookeeper::Store;
+use crate::zookeeper::watch::Change;
 
 /// Outcome of one attempt to get the node.
 pub(super) enum Claim {
     /// Our session owns it.
     Ours,
-    /// Another session does. `Vacancy` tells when that is over.
-    Taken(Node, Vacancy),
+    /// Another session does. The change tells when that may be over.
+    Taken(Node, Change),
 }
-
-/// Completes when the node has changed or vanished.
-pub(super) type Vacancy = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Store {
     /// Creates the ephemeral node, or tells who has it.
@@ -40,22 +38,22 @@ impl Store {
                     }
                     return Ok(Claim::Ours);
                 }
-                (Some(node), vacancy) => return Ok(Claim::Taken(node, vacancy)),
+                (Some(node), change) => return Ok(Claim::Taken(node, change)),
             }
         }
     }
 
     /// Waits until the node has changed or vanished, and calls `tick` at once and then every `interval`.
-    pub(super) async fn wait_for_vacancy(
+    pub(super) async fn wait_for_change(
         &self,
-        mut vacancy: Vacancy,
+        mut change: Change,
         interval: Duration,
         mut tick: impl FnMut(),
     ) -> Result<(), Error> {
         let mut ticks = tokio::time::interval(interval);
         loop {
             tokio::select! {
-                () = &mut vacancy => return Ok(()),
+                () = &mut change => return Ok(()),
                 () = self.ended() => return Err(Error::SessionLost),
                 _ = ticks.tick() => tick(),
             }

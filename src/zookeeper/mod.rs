@@ -12,6 +12,7 @@ mod error;
 mod live;
 mod partitions;
 mod paths;
+mod pipeline;
 mod records;
 mod servers;
 mod session;
@@ -26,7 +27,6 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::sync::watch as channel;
-use tokio::task::JoinSet;
 use zookeeper_client::Acl;
 use zookeeper_client::Acls;
 use zookeeper_client::Client;
@@ -53,10 +53,6 @@ pub use self::session::State;
 pub use self::topics::ConfigChange;
 pub use self::topics::ConfigChanges;
 pub use self::watch::Watched;
-
-/// Operations that run at the same time in one pipeline: enough to hide the round trip, far below the number at which
-/// ZooKeeper starts to throttle.
-const PIPELINE_WIDTH: usize = 256;
 
 /// Pause before an operation whose connection broke is sent again.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
@@ -357,34 +353,5 @@ fn found<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
         Ok(value) => Ok(Some(value)),
         Err(Error::NotFound { .. }) => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-/// Runs one operation per item, many at the same time, and returns their results in the order of the items.
-async fn pipelined<T, F>(operations: impl Iterator<Item = F>) -> Vec<T>
-where
-    T: Send + 'static,
-    F: Future<Output = T> + Send + 'static,
-{
-    let mut running = JoinSet::new();
-    let mut results = Vec::new();
-    for (position, operation) in operations.enumerate() {
-        if running.len() >= PIPELINE_WIDTH {
-            results.extend(joined(&mut running).await);
-        }
-        running.spawn(async move { (position, operation.await) });
-    }
-    while let Some(result) = joined(&mut running).await {
-        results.push(result);
-    }
-    results.sort_unstable_by_key(|(position, _)| *position);
-    results.into_iter().map(|(_, result)| result).collect()
-}
-
-async fn joined<T: 'static>(running: &mut JoinSet<T>) -> Option<T> {
-    match running.join_next().await? {
-        Ok(result) => Some(result),
-        // Nothing aborts these tasks but dropping the set, so this is a panic that must not be swallowed.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }

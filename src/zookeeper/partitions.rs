@@ -11,7 +11,7 @@ use crate::zookeeper::Retry;
 use crate::zookeeper::Store;
 use crate::zookeeper::Versioned;
 use crate::zookeeper::paths;
-use crate::zookeeper::pipelined;
+use crate::zookeeper::pipeline::pipelined;
 
 /// A partition and the state it starts with.
 pub type NewPartition = (TopicPartition, PartitionState);

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::zookeeper::Error;
-use crate::zookeeper::pipelined;
+use crate::zookeeper::pipeline::pipelined;
 
 /// ZooKeeper's port, where the connect string names none.
 const DEFAULT_PORT: u16 = 2181;
@@ -128,9 +128,9 @@ pub(super) async fn diagnose(hosts: &[Host], limit: Duration) -> Vec<(Host, Host
         let problem = timeout(limit, problem_of(&host))
             .await
             .unwrap_or(HostProblem::TimedOut);
-        (host, problem)
+        Ok((host, problem))
     });
-    pipelined(questions).await
+    pipelined(questions).await.into_iter().flatten().collect()
 }
 
 async fn problem_of(host: &Host) -> HostProblem {
@@ -151,12 +151,20 @@ async fn problem_of(host: &Host) -> HostProblem {
 /// The release of the first host that tells it.
 pub(super) async fn version(hosts: &[Host], limit: Duration) -> Option<String> {
     let questions = hosts.iter().cloned().map(|host| async move {
-        let answer = timeout(limit, ask(&host)).await.ok()?.ok()?;
-        let (_, rest) = answer.split_once("version: ")?;
-        let version = rest.split([',', '-', '\n']).next()?.trim();
-        Some(version.to_owned()).filter(|version| !version.is_empty())
+        let answer = timeout(limit, ask(&host)).await;
+        Ok(answer
+            .ok()
+            .and_then(Result::ok)
+            .and_then(|answer| version_in(&answer)))
     });
-    pipelined(questions).await.into_iter().flatten().next()
+    pipelined(questions).await.into_iter().flatten().flatten().next()
+}
+
+/// The release in `Zookeeper version: 3.4.6-1569965, built on ...`.
+fn version_in(answer: &str) -> Option<String> {
+    let (_, rest) = answer.split_once("version: ")?;
+    let version = rest.split([',', '-', '\n']).next()?.trim();
+    Some(version.to_owned()).filter(|version| !version.is_empty())
 }
 
 /// Sends the command that even careful installations leave open, and reads the answer.

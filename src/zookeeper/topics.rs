@@ -16,7 +16,7 @@ use crate::zookeeper::Retry;
 use crate::zookeeper::Store;
 use crate::zookeeper::Watched;
 use crate::zookeeper::paths;
-use crate::zookeeper::pipelined;
+use crate::zookeeper::pipeline::pipelined;
 use crate::zookeeper::records;
 
 /// How old a notification gets; every broker has had its chance by then.
@@ -36,19 +36,21 @@ pub struct ConfigChange {
 pub struct ConfigChanges {
     store: Store,
     names: Watched<Vec<String>>,
+    /// Seen, but not yet handed out: number and name.
+    pending: Vec<(i64, String)>,
     /// Highest number that was handed out.
     handled: i64,
 }
 
 impl ConfigChanges {
     /// What is pending, oldest first: at the first call everything that is there, later what has been added. May be
-    /// empty, since notifications are also removed.
+    /// empty, since notifications are also removed. Nothing is lost when the future is dropped before it completes.
     pub async fn next(&mut self) -> Result<Vec<ConfigChange>, Error> {
-        let names = self.names.next().await?;
-        let mut pending = numbered(names);
-        pending.retain(|(number, _)| *number > self.handled);
-        let last = pending.last().map(|(number, _)| *number);
-        let reads = pending.into_iter().map(|(number, name)| {
+        if self.pending.is_empty() {
+            self.pending = numbered(self.names.next().await?);
+            self.pending.retain(|(number, _)| *number > self.handled);
+        }
+        let reads = self.pending.iter().cloned().map(|(number, name)| {
             let store = self.store.clone();
             async move { store.config_change(number, &name).await }
         });
@@ -57,14 +59,14 @@ impl ConfigChanges {
             match change {
                 Ok(change) => changes.extend(change),
                 Err(error @ Error::Corrupt { .. }) => warn!("skipping a notification: {error}"),
-                // The next call must read them again, although nothing will have changed.
-                Err(error) => {
-                    self.names = self.store.watch_config_change_names();
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             }
         }
-        self.handled = last.unwrap_or(self.handled);
+        // Only now: when this was dropped, or failed, the next call reads them again.
+        if let Some((last, _)) = self.pending.last() {
+            self.handled = *last;
+        }
+        self.pending.clear();
         Ok(changes)
     }
 }
@@ -156,7 +158,8 @@ impl Store {
     pub fn watch_config_changes(&self) -> ConfigChanges {
         ConfigChanges {
             store: self.clone(),
-            names: self.watch_config_change_names(),
+            names: Watched::children(self, paths::CONFIG_CHANGES.to_owned(), |names| names),
+            pending: Vec::new(),
             handled: -1,
         }
     }
@@ -180,10 +183,6 @@ impl Store {
             self.delete(path, None).await?;
         }
         Ok(())
-    }
-
-    fn watch_config_change_names(&self) -> Watched<Vec<String>> {
-        Watched::children(self, paths::CONFIG_CHANGES.to_owned(), |names| names)
     }
 
     async fn config_change(&self, number: i64, name: &str) -> Result<Option<ConfigChange>, Error> {

@@ -16,7 +16,8 @@ use crate::zookeeper::SessionId;
 use crate::zookeeper::Store;
 use crate::zookeeper::found;
 
-type Change = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Completes when something that was read is no longer so.
+pub(super) type Change = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What is watched, and how its content is understood.
 enum Subject<T> {

@@ -113,7 +113,12 @@ pub(crate) fn warnings(settings: &Settings, config: &BrokerConfig) -> Vec<String
             warnings.insert(key, text);
         }
     }
-    warnings.into_values().chain(doubts(config)).collect()
+    let not_yet = settings.by_key.keys().filter_map(|key| not_yet(key));
+    warnings
+        .into_values()
+        .chain(not_yet)
+        .chain(doubts(config))
+        .collect()
 }
 
 fn without_effect(key: &str) -> Option<&'static str> {
@@ -140,7 +145,15 @@ fn winner_over(settings: &Settings, key: &str) -> Option<&'static str> {
 
 /// What is allowed, but hardly meant.
 fn doubts(config: &BrokerConfig) -> Vec<String> {
-    let mut doubts = not_yet(config);
+    let mut doubts = Vec::new();
+    if config.logs.cleaner.is_some() {
+        let cleaner = "log.cleaner.enable has no effect yet: compacted topics keep every message";
+        doubts.push(cleaner.to_owned());
+    }
+    if config.topics.delete {
+        let delete = "delete.topic.enable has no effect yet: a topic marked for deletion stays until the controller is a broker that deletes it";
+        doubts.push(delete.to_owned());
+    }
     let replication = &config.replication;
     if replication.socket_timeout < replication.fetch_wait_max {
         doubts.push(format!(
@@ -159,20 +172,11 @@ fn doubts(config: &BrokerConfig) -> Vec<String> {
     doubts
 }
 
-/// What is asked for, and will work with a later version.
-fn not_yet(config: &BrokerConfig) -> Vec<String> {
-    let cleaner =
-        "log.cleaner.enable has no effect yet: logs are not compacted, compacted topics keep every message";
-    let delete = "delete.topic.enable has no effect yet: topics marked for deletion stay until a controller deletes them";
-    let asked = [
-        (config.logs.cleaner.is_some(), cleaner),
-        (config.topics.delete, delete),
-    ];
-    asked
-        .into_iter()
-        .filter(|(asked, _)| *asked)
-        .map(|(_, text)| text.to_owned())
-        .collect()
+/// What is asked for, and will work once brokers replicate.
+fn not_yet(key: &str) -> Option<String> {
+    keys::NOT_YET
+        .contains(&key)
+        .then(|| format!("{key} has no effect yet: this version runs as the only replica of its partitions"))
 }
 
 /// What is in force and worth a line in the log.

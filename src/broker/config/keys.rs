@@ -255,3 +255,20 @@ pub(crate) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("kafka.csv.metrics.reporter.enabled", NO_JAVA),
     ("kafka.csv.metrics.dir", NO_JAVA),
 ];
+
+/// Keys of replication and of the controller's later duties: checked, but nothing follows from them yet.
+pub(crate) const NOT_YET: &[&str] = &[
+    "auto.leader.rebalance.enable",
+    "controlled.shutdown.enable",
+    "controlled.shutdown.max.retries",
+    "controlled.shutdown.retry.backoff.ms",
+    "leader.imbalance.check.interval.seconds",
+    "leader.imbalance.per.broker.percentage",
+    "num.replica.fetchers",
+    "replica.fetch.min.bytes",
+    "replica.fetch.wait.max.ms",
+    "replica.lag.max.messages",
+    "replica.lag.time.max.ms",
+    "replica.socket.receive.buffer.bytes",
+    "replica.socket.timeout.ms",
+];

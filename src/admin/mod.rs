@@ -1,0 +1,4 @@
+//! Changing the cluster through ZooKeeper, as functions.
+
+pub mod assignment;
+pub mod topics;

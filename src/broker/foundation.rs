@@ -1,0 +1,175 @@
+//! What must be there before a client is let in: ZooKeeper, then the logs; and what is built on both.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio::task::JoinSet;
+
+use crate::broker::auto_create::AutoCreate;
+use crate::broker::config::BrokerConfig;
+use crate::broker::gauges;
+use crate::broker::gauges::Gauged;
+use crate::broker::gauges::StateGauge;
+use crate::broker::handlers::Handlers;
+use crate::broker::handlers::Parts;
+use crate::broker::live;
+use crate::broker::metadata_cache::MetadataCache;
+use crate::broker::offsets::Offsets;
+use crate::broker::refusals::Refusals;
+use crate::broker::settings;
+use crate::broker::start_error::StartError;
+use crate::broker::ticks;
+use crate::broker::ticks::Ticked;
+use crate::broker::topic_configs::TopicConfigs;
+use crate::controller::ControllerHandle;
+use crate::log::Logs;
+use crate::metrics::Metrics;
+use crate::replication::ControllerEpoch;
+use crate::replication::HighWatermarks;
+use crate::replication::Partitions;
+use crate::shutdown::Shutdown;
+use crate::zookeeper::Sessions;
+use crate::zookeeper::Store;
+
+/// What the start has put together before anybody is served.
+pub(crate) struct Foundation {
+    pub(crate) config: BrokerConfig,
+    pub(crate) metrics: Metrics,
+    pub(crate) sessions: Sessions,
+    pub(crate) store: Store,
+    pub(crate) logs: Arc<Logs>,
+    pub(crate) opened_in: Duration,
+    pub(crate) topics: usize,
+    pub(crate) partitions: Arc<Partitions>,
+    pub(crate) shutdown: Shutdown,
+}
+
+impl Foundation {
+    /// What answers requests.
+    pub(crate) async fn handlers(
+        &self,
+        offsets: &Arc<Offsets>,
+        configs: &TopicConfigs,
+        controller: &ControllerHandle,
+    ) -> Result<Handlers, StartError> {
+        // A controller that was replaced before this broker started is refused from the first request on.
+        let epoch = self
+            .store
+            .controller_epoch()
+            .await?
+            .map_or(0, |epoch| epoch.value);
+        let (new_topics, offsets_topic) = settings::topics(&self.config);
+        Ok(Handlers::new(Parts {
+            partitions: Arc::clone(&self.partitions),
+            metadata: Arc::new(MetadataCache::default()),
+            offsets: Arc::clone(offsets),
+            auto_create: Arc::new(AutoCreate::new(self.sessions.clone(), new_topics, offsets_topic)),
+            topic_configs: configs.clone(),
+            controller_epoch: Arc::new(ControllerEpoch::new(epoch)),
+            controller: controller.clone(),
+            sessions: self.sessions.clone(),
+            metrics: self.metrics.replication().clone(),
+            refusals: Refusals::default(),
+            shutdown: self.shutdown.clone(),
+        }))
+    }
+
+    /// Lets the metrics see what is here.
+    pub(crate) fn gauge(&self, offsets: &Arc<Offsets>, controller: &ControllerHandle, state: &StateGauge) {
+        let gauged = Gauged {
+            partitions: Arc::clone(&self.partitions),
+            logs: Arc::clone(&self.logs),
+            offsets: Arc::clone(offsets),
+            controller: controller.clone(),
+            sessions: self.sessions.clone(),
+            state: state.clone(),
+        };
+        gauges::register(&self.metrics, gauged);
+    }
+
+    /// Starts what a registered broker does beside answering requests.
+    pub(crate) fn keep_going(self, tasks: &mut JoinSet<()>, offsets: Arc<Offsets>) {
+        let Self {
+            config,
+            metrics,
+            sessions,
+            logs,
+            partitions,
+            shutdown,
+            ..
+        } = self;
+        let live = live::keep_live(
+            sessions.clone(),
+            config.id,
+            Arc::clone(&partitions),
+            shutdown.clone(),
+        );
+        tasks.spawn(live);
+        tasks.spawn(gauges::follow_session(metrics, sessions, shutdown.clone()));
+        ticks::start(
+            tasks,
+            &config,
+            &Ticked {
+                logs,
+                partitions,
+                offsets,
+            },
+            &shutdown,
+        );
+    }
+}
+
+/// ZooKeeper, then the logs: what must be there before a client is let in.
+pub(crate) async fn lay_foundation(
+    config: BrokerConfig,
+    metrics: Metrics,
+    shutdown: Shutdown,
+) -> Result<Foundation, StartError> {
+    let sessions = Sessions::start(settings::zookeeper(&config), shutdown.clone()).await?;
+    let store = sessions.current()?;
+    store.create_common_paths().await?;
+    let overrides = topic_overrides(&store).await?;
+    let topics = overrides.len();
+
+    let opening = Instant::now();
+    let logs_config = settings::logs(&config, overrides);
+    let directories = config.logs.directories.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let logs = Logs::open(&logs_config)?;
+        let high_watermarks = HighWatermarks::open(&directories)?;
+        Ok::<_, crate::log::Error>((Arc::new(logs), high_watermarks))
+    });
+    let (logs, high_watermarks) = opened
+        .await
+        .map_err(|panicked| StartError::Panicked(panicked.to_string()))??;
+    let partitions = Partitions::new(config.id, Arc::clone(&logs), high_watermarks, metrics.clone());
+    Ok(Foundation {
+        config,
+        metrics,
+        sessions,
+        store,
+        logs,
+        opened_in: opening.elapsed(),
+        topics,
+        partitions: Arc::new(partitions),
+        shutdown,
+    })
+}
+
+/// The settings of every topic, for the logs that are about to be opened. A node that can't be read leaves the broker's
+/// settings in force: 0.8.2.2 would not start.
+async fn topic_overrides(store: &Store) -> Result<HashMap<String, BTreeMap<String, String>>, StartError> {
+    let topics = store.topics().await?;
+    let overrides = store.topic_configs(&topics).await;
+    let readable = |(topic, overrides): (String, Result<BTreeMap<String, String>, _>)| {
+        let overrides = overrides.unwrap_or_else(|error| {
+            tracing::error!("{topic}: its settings are not readable ({error}); the broker's are used");
+            BTreeMap::new()
+        });
+        (topic, overrides)
+    };
+    Ok(topics.into_iter().zip(overrides).map(readable).collect())
+}

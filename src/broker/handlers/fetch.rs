@@ -1,0 +1,182 @@
+//! Fetch — key 1, version 0.
+//!
+//! - Answers at once if there is enough to read, if any partition has an error, or if nothing was asked for.
+//! - Otherwise waits for the progress of any partition, and looks again at all of them; at the deadline it answers
+//!   what is there.
+//! - A follower's fetch also notes how far that follower is, after reading.
+//! - Answers with places in files; the messages themselves never enter this process.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tokio::time::timeout_at;
+
+use crate::broker::error_mapping;
+use crate::metrics::ReplicationMetrics;
+use crate::metrics::TopicMetrics;
+use crate::net::Reply;
+use crate::protocol::ErrorCode;
+use crate::protocol::fetch::FetchRequest;
+use crate::protocol::fetch::FetchResponse;
+use crate::protocol::fetch::PartitionFetch;
+use crate::protocol::fetch::PartitionFetched;
+use crate::protocol::fetch::Reader;
+use crate::replication::Found;
+use crate::replication::Partition;
+use crate::replication::Partitions;
+use crate::replication::any_changed;
+
+/// High watermark in the answer of a partition that failed.
+const NO_OFFSET: i64 = -1;
+
+/// What one look at all partitions found.
+struct Look {
+    topics: Vec<(Option<String>, Vec<PartitionFetched>)>,
+    bytes: u64,
+    /// What was found of each topic, to be counted once it is sent.
+    counted: Vec<(Arc<TopicMetrics>, u64)>,
+    /// Some partition failed, or has come to an end that waiting cannot move.
+    settled: bool,
+}
+
+/// Answers as soon as there is enough to read, or when the time is up.
+pub(crate) fn handle(
+    partitions: &Arc<Partitions>,
+    metrics: &ReplicationMetrics,
+    request: FetchRequest,
+) -> Reply {
+    let first = look(partitions, &request);
+    if is_enough(&first, &request) {
+        return answer(first);
+    }
+    let (partitions, metrics) = (Arc::clone(partitions), metrics.clone());
+    Reply::Later(Box::pin(async move {
+        let _waiting = metrics.waiting_fetches.enter();
+        let deadline = Instant::now() + request.max_wait;
+        loop {
+            // Subscribe before looking: an append in between must wake us.
+            let mut progress: Vec<_> = hosted(&partitions, &request)
+                .iter()
+                .map(|partition| partition.subscribe())
+                .collect();
+            let found = look(&partitions, &request);
+            if is_enough(&found, &request) {
+                return answer(found);
+            }
+            if timeout_at(deadline, any_changed(&mut progress)).await.is_err() {
+                match request.reader {
+                    Reader::Follower(_) => metrics.follower_fetch_expires.increment(1),
+                    Reader::Consumer | Reader::DebuggingConsumer => {
+                        metrics.consumer_fetch_expires.increment(1);
+                    }
+                }
+                return answer(look(&partitions, &request));
+            }
+        }
+    }))
+}
+
+fn is_enough(look: &Look, request: &FetchRequest) -> bool {
+    request.max_wait.is_zero()
+        || look.settled
+        || look.topics.iter().all(|(_, partitions)| partitions.is_empty())
+        || u64::try_from(request.min_bytes).map_or(true, |min_bytes| look.bytes >= min_bytes)
+}
+
+fn hosted(partitions: &Partitions, request: &FetchRequest) -> Vec<Arc<Partition>> {
+    let partition = |(topic, fetches): &(Option<String>, Vec<PartitionFetch>)| {
+        let topic = topic.clone();
+        fetches
+            .iter()
+            .filter_map(|fetch| partitions.get(topic.as_deref()?, fetch.partition))
+            .collect::<Vec<_>>()
+    };
+    request.topics.iter().flat_map(partition).collect()
+}
+
+fn look(partitions: &Partitions, request: &FetchRequest) -> Look {
+    let topics = Vec::with_capacity(request.topics.len());
+    let mut look = Look {
+        topics,
+        bytes: 0,
+        counted: Vec::new(),
+        settled: false,
+    };
+    for (topic, fetches) in &request.topics {
+        let fetched = fetches
+            .iter()
+            .map(
+                |fetch| match find(partitions, topic.as_deref(), fetch, request.reader) {
+                    Ok((found, partition)) => {
+                        let bytes = found.messages.as_ref().map_or(0, |slice| slice.len);
+                        look.bytes += bytes;
+                        if bytes > 0 {
+                            look.counted.push((Arc::clone(partition.metrics()), bytes));
+                        }
+                        look.settled |= found.ends_closed_segment && bytes > 0;
+                        PartitionFetched {
+                            partition: fetch.partition,
+                            error: ErrorCode::None,
+                            high_watermark: found.high_watermark,
+                            messages: found.messages,
+                        }
+                    }
+                    Err(error) => {
+                        look.settled = true;
+                        PartitionFetched {
+                            partition: fetch.partition,
+                            error,
+                            high_watermark: NO_OFFSET,
+                            messages: None,
+                        }
+                    }
+                },
+            )
+            .collect();
+        look.topics.push((topic.clone(), fetched));
+    }
+    look
+}
+
+fn find(
+    partitions: &Partitions,
+    topic: Option<&str>,
+    fetch: &PartitionFetch,
+    reader: Reader,
+) -> Result<(Found, Arc<Partition>), ErrorCode> {
+    let missing = match reader {
+        Reader::DebuggingConsumer => ErrorCode::ReplicaNotAvailable,
+        Reader::Consumer | Reader::Follower(_) => ErrorCode::UnknownTopicOrPartition,
+    };
+    let partition = topic
+        .and_then(|topic| partitions.get(topic, fetch.partition))
+        .ok_or(missing)?;
+    partition.metrics().fetch_requested();
+    let found = partition.read(reader, fetch.offset, fetch.max_bytes);
+    if let Reader::Follower(id) = reader {
+        let position = found.is_ok().then_some(fetch.offset);
+        let recorded = partition.record_fetch(id, position);
+        if found.is_ok() {
+            recorded.map_err(|error| error_mapping::code_of(&error))?;
+        }
+    }
+    match found {
+        Ok(found) => Ok((found, partition)),
+        Err(error) => {
+            tracing::debug!("{}: fetch: {error}", partition.topic_partition());
+            let code = error_mapping::code_of(&error);
+            // As 0.8.2.2: that the client asked the wrong broker is no failure.
+            if code != ErrorCode::NotLeaderForPartition {
+                partition.metrics().fetch_failed();
+            }
+            Err(code)
+        }
+    }
+}
+
+fn answer(look: Look) -> Reply {
+    for (metrics, bytes) in &look.counted {
+        metrics.read(*bytes);
+    }
+    Reply::Send(FetchResponse { topics: look.topics }.into())
+}

@@ -1,0 +1,93 @@
+//! LeaderAndIsr — key 4, version 0.
+//!
+//! - From a controller that has been replaced: error 11, no partitions.
+//! - A leader epoch that is not higher than the known one: error 13 for that partition. That is routine: orders are
+//!   repeated.
+//! - A partition that this broker is no replica of is left out of the answer.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::broker::handlers::controller_answers;
+use crate::broker::offsets::Offsets;
+use crate::broker::topic_configs::TopicConfigs;
+use crate::net::Reply;
+use crate::protocol::ErrorCode;
+use crate::protocol::leader_and_isr::LeaderAndIsrRequest;
+use crate::protocol::leader_and_isr::LeaderAndIsrResponse;
+use crate::replication::ControllerEpoch;
+use crate::replication::Outcome;
+use crate::replication::Partitions;
+use crate::replication::Transition;
+use crate::shutdown::Shutdown;
+use crate::types::OFFSETS_TOPIC;
+
+/// Takes the roles that the controller gives.
+pub(crate) fn handle(
+    epoch: &Arc<ControllerEpoch>,
+    partitions: &Arc<Partitions>,
+    (offsets, configs): (&Arc<Offsets>, &TopicConfigs),
+    shutdown: &Shutdown,
+    request: LeaderAndIsrRequest,
+) -> Reply {
+    let (epoch, partitions, configs) = (Arc::clone(epoch), Arc::clone(partitions), configs.clone());
+    let (offsets, shutdown) = (Arc::clone(offsets), shutdown.clone());
+    Reply::Later(Box::pin(async move {
+        let _admitted = match epoch.admit(request.controller_epoch).await {
+            Ok(admitted) => admitted,
+            Err(stale) => {
+                tracing::warn!("roles from broker {}: {stale}", request.controller_id);
+                let error = ErrorCode::StaleControllerEpoch;
+                return Reply::Send(
+                    LeaderAndIsrResponse {
+                        error,
+                        partitions: Vec::new(),
+                    }
+                    .into(),
+                );
+            }
+        };
+        let topics: BTreeSet<_> = request
+            .partitions
+            .iter()
+            .map(|(topic, _, _)| topic.as_str())
+            .collect();
+        let of_topics = configs.of(topics).await;
+        let config = move |topic: &str| of_topics.get(topic).unwrap_or_else(|| configs.defaults()).clone();
+        let apply = move || (partitions.apply_roles(&request, config), partitions);
+        let Ok((outcomes, partitions)) = tokio::task::spawn_blocking(apply).await else {
+            return Reply::Close; // The process is going down.
+        };
+        for outcome in &outcomes {
+            follow_leadership(&offsets, &partitions, outcome);
+        }
+        let partitions = controller_answers(outcomes, &shutdown);
+        Reply::Send(
+            LeaderAndIsrResponse {
+                error: ErrorCode::None,
+                partitions,
+            }
+            .into(),
+        )
+    }))
+}
+
+/// Whoever leads a partition of the offsets topic coordinates its groups.
+fn follow_leadership(offsets: &Arc<Offsets>, partitions: &Partitions, outcome: &Outcome) {
+    let name = &outcome.topic_partition;
+    if &*name.topic != OFFSETS_TOPIC {
+        return;
+    }
+    match outcome.result {
+        Ok(Transition::Leads) => {
+            let epoch = partitions
+                .get(&name.topic, name.partition)
+                .map(|partition| partition.leader_epoch());
+            if let Some(epoch) = epoch {
+                offsets.lead(name.partition, epoch);
+            }
+        }
+        Ok(Transition::Follows) => offsets.resign(name.partition),
+        _ => {}
+    }
+}

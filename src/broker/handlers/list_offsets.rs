@@ -1,0 +1,146 @@
+//! ListOffsets — key 2, version 0.
+//!
+//! - Answers bases of segments, by the time their files were last written; never an offset inside a segment.
+//! - "Latest" is the high watermark for consumers, the log end offset for followers and debugging consumers.
+//! - A negative number of offsets: error -1. None found: no offsets, no error.
+
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use crate::broker::error_mapping;
+use crate::net::Reply;
+use crate::protocol::ErrorCode;
+use crate::protocol::fetch::Reader;
+use crate::protocol::list_offsets::ListOffsetsRequest;
+use crate::protocol::list_offsets::ListOffsetsResponse;
+use crate::protocol::list_offsets::OffsetSpec;
+use crate::protocol::list_offsets::PartitionOffsets;
+use crate::protocol::list_offsets::PartitionOffsetsFound;
+use crate::replication;
+use crate::replication::Partitions;
+use crate::replication::RoleName;
+
+/// Looks at every partition's segments.
+pub(crate) fn handle(partitions: &Partitions, request: &ListOffsetsRequest) -> Reply {
+    let topics = request
+        .topics
+        .iter()
+        .map(|(topic, asked)| {
+            let answers = asked.iter().map(|asked| {
+                let found = offsets(partitions, topic.as_deref(), asked, request.reader);
+                let (error, offsets) = match found {
+                    Ok(offsets) => (ErrorCode::None, offsets),
+                    Err(error) => (error, Vec::new()),
+                };
+                PartitionOffsetsFound {
+                    partition: asked.partition,
+                    error,
+                    offsets,
+                }
+            });
+            (topic.clone(), answers.collect())
+        })
+        .collect();
+    Reply::Send(ListOffsetsResponse { topics }.into())
+}
+
+fn offsets(
+    partitions: &Partitions,
+    topic: Option<&str>,
+    asked: &PartitionOffsets,
+    reader: Reader,
+) -> Result<Vec<i64>, ErrorCode> {
+    let debugging = reader == Reader::DebuggingConsumer;
+    let missing = if debugging {
+        ErrorCode::ReplicaNotAvailable
+    } else {
+        ErrorCode::UnknownTopicOrPartition
+    };
+    let partition = topic
+        .and_then(|topic| partitions.get(topic, asked.partition))
+        .ok_or(missing)?;
+    let leads = partition.role().is_some_and(|(role, _)| role == RoleName::Leader);
+    if !leads && !debugging {
+        return Err(ErrorCode::NotLeaderForPartition);
+    }
+    let log = partition.log().ok_or(missing)?;
+    let max_offsets = usize::try_from(asked.max_offsets).map_err(|_negative| ErrorCode::Unknown)?;
+
+    let segments = log
+        .segments()
+        .map_err(|error| error_mapping::code_of(&replication::Error::from(error)))?;
+    let last_is_empty = segments.last().is_none_or(|segment| segment.size == 0);
+    let mut positions: Vec<_> = segments
+        .iter()
+        .map(|segment| (segment.base_offset, millis(segment.modified)))
+        .collect();
+    if !last_is_empty {
+        positions.push((log.log_end_offset(), millis(SystemTime::now())));
+    }
+    let mut offsets = before(&positions, asked.at, max_offsets);
+    if reader == Reader::Consumer {
+        clip(&mut offsets, partition.high_watermark());
+    }
+    Ok(offsets)
+}
+
+/// The newest position that is not later than `at`, and those before it, newest first.
+fn before(positions: &[(i64, i64)], at: OffsetSpec, max_offsets: usize) -> Vec<i64> {
+    let candidates = match at {
+        OffsetSpec::Latest => positions.len(),
+        OffsetSpec::Earliest => positions.len().min(1),
+        OffsetSpec::Timestamp(time) => positions
+            .iter()
+            .rposition(|(_, modified)| *modified <= time)
+            .map_or(0, |last| last + 1),
+    };
+    positions
+        .iter()
+        .take(candidates)
+        .rev()
+        .take(max_offsets)
+        .map(|(offset, _)| *offset)
+        .collect()
+}
+
+/// Consumers see nothing beyond the high watermark: it stands once for everything above it.
+fn clip(offsets: &mut Vec<i64>, high_watermark: i64) {
+    let above = offsets
+        .iter()
+        .take_while(|offset| **offset > high_watermark)
+        .count();
+    if above > 0 {
+        offsets.splice(..above, [high_watermark]);
+    }
+}
+
+fn millis(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POSITIONS: &[(i64, i64)] = &[(0, 1000), (10, 2000), (20, 3000), (25, 4000)];
+
+    #[test]
+    fn offsets_are_segment_starts_not_later_than_asked() {
+        assert_eq!(before(POSITIONS, OffsetSpec::Latest, 2), [25, 20]);
+        assert_eq!(before(POSITIONS, OffsetSpec::Earliest, 2), [0]);
+        assert_eq!(before(POSITIONS, OffsetSpec::Timestamp(2500), 9), [10, 0]);
+        assert_eq!(before(POSITIONS, OffsetSpec::Timestamp(999), 9), [] as [i64; 0]);
+        assert_eq!(before(POSITIONS, OffsetSpec::Timestamp(-3), 9), [] as [i64; 0]);
+        assert_eq!(before(POSITIONS, OffsetSpec::Latest, 0), [] as [i64; 0]);
+    }
+
+    #[test]
+    fn one_high_watermark_stands_for_everything_above_it() {
+        let mut offsets = vec![25, 20, 10, 0];
+        clip(&mut offsets, 12);
+        assert_eq!(offsets, [12, 10, 0]);
+        clip(&mut offsets, 12);
+        assert_eq!(offsets, [12, 10, 0]);
+    }
+}

@@ -1,0 +1,35 @@
+//! UpdateMetadata — key 6, version 0.
+//!
+//! - The list of brokers replaces the known one, the partitions are merged in.
+//! - From a controller that has been replaced: error -1, where the other orders say 11.
+
+use std::sync::Arc;
+
+use crate::broker::metadata_cache::MetadataCache;
+use crate::net::Reply;
+use crate::protocol::ErrorCode;
+use crate::protocol::update_metadata::UpdateMetadataRequest;
+use crate::protocol::update_metadata::UpdateMetadataResponse;
+use crate::replication::ControllerEpoch;
+
+/// Takes over what clients are to be told.
+pub(crate) fn handle(
+    epoch: &Arc<ControllerEpoch>,
+    cache: &Arc<MetadataCache>,
+    request: UpdateMetadataRequest,
+) -> Reply {
+    let (epoch, cache) = (Arc::clone(epoch), Arc::clone(cache));
+    Reply::Later(Box::pin(async move {
+        let error = match epoch.admit(request.controller_epoch).await {
+            Ok(_admitted) => {
+                cache.update(request);
+                ErrorCode::None
+            }
+            Err(stale) => {
+                tracing::warn!("metadata from broker {}: {stale}", request.controller_id);
+                ErrorCode::Unknown
+            }
+        };
+        Reply::Send(UpdateMetadataResponse { error }.into())
+    }))
+}

@@ -1,0 +1,121 @@
+//! Being in `/brokers/ids`, across sessions.
+
+use std::time::Duration;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use tokio::sync::watch;
+
+use crate::zookeeper;
+use crate::zookeeper::BrokerRegistration;
+use crate::zookeeper::SessionId;
+use crate::zookeeper::Sessions;
+use crate::zookeeper::Store;
+
+/// Pause after ZooKeeper refused.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Keeps the broker registered: once per session, for as long as it runs.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    sessions: Sessions,
+    broker: BrokerRegistration,
+    session: watch::Sender<Option<SessionId>>,
+}
+
+impl Registration {
+    /// Not registered yet. The receiver tells in which session the broker is.
+    pub(crate) fn new(
+        sessions: Sessions,
+        broker: BrokerRegistration,
+    ) -> (Self, watch::Receiver<Option<SessionId>>) {
+        let (session, registered) = watch::channel(None);
+        (
+            Self {
+                sessions,
+                broker,
+                session,
+            },
+            registered,
+        )
+    }
+
+    /// Registers for the first time. A node of a dead session of ours is waited out; a live broker of the same id is
+    /// an error that the start must not outlive.
+    pub(crate) async fn register(&self) -> Result<Store, zookeeper::Error> {
+        let store = self.sessions.current()?;
+        self.register_in(&store).await?;
+        Ok(store)
+    }
+
+    /// Registers anew in every session after `first`. Completes only with an error: another live broker took the id
+    /// while this one had no session.
+    pub(crate) async fn keep(self, first: Store) -> zookeeper::Error {
+        let mut store = first;
+        loop {
+            store.ended().await;
+            self.session.send_replace(None);
+            store = match self.sessions.next_after(Some(store.session_id())).await {
+                Ok(next) => next,
+                Err(closed) => return closed,
+            };
+            if let Err(error) = self.insist(&store).await {
+                return error;
+            }
+        }
+    }
+
+    /// Tries for as long as the session lasts; only a live broker with the same id is a reason to give up.
+    async fn insist(&self, store: &Store) -> Result<(), zookeeper::Error> {
+        loop {
+            match self.register_in(store).await {
+                Err(error @ zookeeper::Error::BrokerIdTaken { .. }) => return Err(error),
+                Ok(()) | Err(zookeeper::Error::SessionLost) => return Ok(()),
+                Err(error) => tracing::warn!("registration in ZooKeeper: {error}; trying again"),
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn register_in(&self, store: &Store) -> Result<(), zookeeper::Error> {
+        store.create_common_paths().await?;
+        let broker = BrokerRegistration {
+            timestamp: now(),
+            ..self.broker.clone()
+        };
+        store
+            .register_broker(&broker, |waiting| {
+                let seconds = waiting.remaining.as_secs();
+                if waiting.remaining.is_zero() {
+                    tracing::warn!(
+                        "broker {} is still registered as {}:{}; is another process running with the same settings?",
+                        broker.id,
+                        broker.host,
+                        broker.port
+                    );
+                } else {
+                    tracing::info!(
+                        "broker {} is still registered by an earlier run of its own, which expires in {seconds} s",
+                        broker.id
+                    );
+                }
+            })
+            .await?;
+        tracing::info!(
+            "registered broker {} as {}:{}",
+            broker.id,
+            broker.host,
+            broker.port
+        );
+        self.session.send_replace(Some(store.session_id()));
+        Ok(())
+    }
+}
+
+/// Milliseconds since 1970, as text: the reference can't read larger numbers in JSON.
+fn now() -> String {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis())
+        .to_string()
+}

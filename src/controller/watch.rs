@@ -1,0 +1,143 @@
+//! ZooKeeper changes -> events.
+//!
+//! All tasks end with the set they live in, which is dropped when the controller resigns.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::controller::event::Event;
+use crate::controller::state::Broker;
+use crate::types::BrokerId;
+use crate::types::Endpoint;
+use crate::zookeeper;
+use crate::zookeeper::BrokerRegistration;
+use crate::zookeeper::Store;
+
+/// Starts watching everything that a controller acts on.
+pub(crate) fn start(store: &Store, me: BrokerId, events: &mpsc::Sender<Event>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(until_lost(brokers(store.clone(), events.clone()), events.clone()));
+    tasks.spawn(until_lost(topics(store.clone(), events.clone()), events.clone()));
+    tasks.spawn(until_lost(
+        controller(store.clone(), me, events.clone()),
+        events.clone(),
+    ));
+    let (ended, resigned) = (store.clone(), events.clone());
+    tasks.spawn(async move {
+        ended.ended().await;
+        let _ = resigned.send(Event::Resigned).await;
+    });
+    tasks
+}
+
+/// A watch that fails leaves the controller blind: it resigns, and whoever is elected next starts afresh.
+async fn until_lost(
+    watching: impl Future<Output = Result<(), zookeeper::Error>> + Send,
+    events: mpsc::Sender<Event>,
+) {
+    if let Err(error) = watching.await {
+        tracing::warn!("controller lost a watch: {error}");
+        let _ = events.send(Event::Resigned).await;
+    }
+}
+
+async fn brokers(store: Store, events: mpsc::Sender<Event>) -> Result<(), zookeeper::Error> {
+    let mut ids = store.watch_broker_ids();
+    loop {
+        ids.next().await?;
+        let registered = broker_map(store.brokers().await?);
+        if events.send(Event::BrokersChanged(registered)).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+async fn topics(store: Store, events: mpsc::Sender<Event>) -> Result<(), zookeeper::Error> {
+    let mut names = store.watch_topics();
+    let mut watched: BTreeMap<Arc<str>, tokio::task::AbortHandle> = BTreeMap::new();
+    let mut tasks = JoinSet::new();
+    loop {
+        let topics: BTreeSet<Arc<str>> = names.next().await?.into_iter().map(Arc::from).collect();
+        watched.retain(|topic, task| {
+            let stays = topics.contains(topic) && !task.is_finished();
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        if events.send(Event::TopicsChanged(topics.clone())).await.is_err() {
+            return Ok(());
+        }
+        for topic in topics {
+            watched.entry(Arc::clone(&topic)).or_insert_with(|| {
+                let (store, events) = (store.clone(), events.clone());
+                tasks.spawn(until_lost(assignment(store, topic, events.clone()), events))
+            });
+        }
+        while tasks.try_join_next().is_some() {}
+    }
+}
+
+/// Follows one topic until it is gone.
+async fn assignment(
+    store: Store,
+    topic: Arc<str>,
+    events: mpsc::Sender<Event>,
+) -> Result<(), zookeeper::Error> {
+    let mut assignment = store.watch_assignment(&topic);
+    loop {
+        let change = match assignment.next().await {
+            Ok(change) => change,
+            Err(zookeeper::Error::Corrupt { path, problem }) => {
+                tracing::error!(
+                    "{topic}: {path} is not readable ({problem}); left as it was until it is mended"
+                );
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let gone = change.is_none();
+        let event = Event::AssignmentChanged(Arc::clone(&topic), change);
+        if events.send(event).await.is_err() || gone {
+            return Ok(());
+        }
+    }
+}
+
+async fn controller(store: Store, me: BrokerId, events: mpsc::Sender<Event>) -> Result<(), zookeeper::Error> {
+    let mut elected = store.watch_controller();
+    loop {
+        let ours = elected
+            .next()
+            .await?
+            .is_some_and(|node| node.id == me && node.session == store.session_id());
+        if !ours {
+            let _ = events.send(Event::Resigned).await;
+            return Ok(());
+        }
+    }
+}
+
+/// Registrations by id.
+pub(crate) fn broker_map(registrations: Vec<BrokerRegistration>) -> BTreeMap<BrokerId, Broker> {
+    let broker = |registration: BrokerRegistration| {
+        let id = registration.id;
+        let endpoint = Endpoint {
+            id,
+            host: registration.host,
+            port: registration.port,
+        };
+        (
+            id,
+            Broker {
+                endpoint,
+                incarnation: registration.timestamp,
+            },
+        )
+    };
+    registrations.into_iter().map(broker).collect()
+}

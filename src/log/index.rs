@@ -1,0 +1,347 @@
+//! The index of a segment: where, roughly, an offset is.
+//!
+//! Derived from the segment: losing it costs time, never messages. An entry says that every entry of the segment
+//! before `position` has a smaller offset:
+//!
+//! ```text
+//! offset - base offset i32 | position i32
+//! ```
+//!
+//! The file of a segment that is appended to is longer than its entries, filled up with zeros; 0.8.2.2 takes the whole
+//! length for entries when it opens one, so that it must be trimmed whenever the segment is closed. Nothing is held
+//! in memory but the count and the last entry. Both numbers are read as unsigned: 0.8.2.2 lets them wrap in segments beyond 2 GiB.
+
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use crate::log::Error;
+use crate::log::files::OpenFiles;
+use crate::log::files::SegmentFile;
+use crate::log::lock;
+
+/// Bytes of an entry.
+const ENTRY_LEN: u64 = 8;
+
+/// One entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IndexEntry {
+    /// Every entry of the segment before `position` has a smaller offset.
+    pub(crate) offset: i64,
+    /// Where an entry of the segment begins.
+    pub(crate) position: u64,
+}
+
+/// The index of a segment.
+#[derive(Debug)]
+pub(crate) struct OffsetIndex {
+    base_offset: i64,
+    file: SegmentFile,
+    /// Entries in the file. Written before it is raised, so that readers only see whole ones.
+    entries: AtomicU64,
+    /// Entries that fit into the file.
+    slots: AtomicU64,
+    /// The last entry, if this process has written it.
+    last: Mutex<Option<IndexEntry>>,
+}
+
+impl OffsetIndex {
+    /// An index whose file needn't exist yet.
+    fn new(path: PathBuf, base_offset: i64, open_files: &Arc<OpenFiles>) -> Self {
+        Self {
+            base_offset,
+            file: SegmentFile::new(path, open_files),
+            entries: AtomicU64::new(0),
+            slots: AtomicU64::new(0),
+            last: Mutex::new(None),
+        }
+    }
+
+    /// Creates an empty one with room for `max_bytes` of entries.
+    pub(crate) fn create(
+        path: PathBuf,
+        base_offset: i64,
+        max_bytes: u64,
+        open_files: &Arc<OpenFiles>,
+    ) -> Result<Self, Error> {
+        let index = Self::new(path, base_offset, open_files);
+        index.file.create()?;
+        index.grow(max_bytes)?;
+        Ok(index)
+    }
+
+    /// Opens one that exists. Its whole length counts as entries; whoever doesn't trust that clears it.
+    pub(crate) fn open(path: PathBuf, base_offset: i64, open_files: &Arc<OpenFiles>) -> Result<Self, Error> {
+        let index = Self::new(path, base_offset, open_files);
+        let entries = index.file_len()? / ENTRY_LEN;
+        index.entries.store(entries, Ordering::Release);
+        index.slots.store(entries, Ordering::Release);
+        Ok(index)
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &SegmentFile {
+        &self.file
+    }
+
+    /// How many entries there are.
+    pub(crate) fn entries(&self) -> u64 {
+        self.entries.load(Ordering::Acquire)
+    }
+
+    /// Whether no other entry fits.
+    pub(crate) fn is_full(&self) -> bool {
+        self.entries() >= self.slots.load(Ordering::Acquire)
+    }
+
+    /// Adds an entry, if it fits and comes after the last one and the base offset. The index may lack entries, but must not have others.
+    pub(crate) fn append(&self, entry: IndexEntry) -> Result<(), Error> {
+        let relative = entry
+            .offset
+            .checked_sub(self.base_offset)
+            .and_then(|offset| i32::try_from(offset).ok());
+        let position = u32::try_from(entry.position).ok();
+        let (Some(relative @ 1..), Some(position)) = (relative, position) else {
+            return Ok(());
+        };
+        let mut last = lock(&self.last);
+        if last.is_none() {
+            *last = self.last_entry()?;
+        }
+        if self.is_full() || last.is_some_and(|last| last.offset >= entry.offset) {
+            return Ok(());
+        }
+        let [a, b, c, d] = relative.to_be_bytes();
+        let [e, f, g, h] = position.to_be_bytes();
+        let count = self.entries();
+        self.file
+            .writable()?
+            .write_all_at(&[a, b, c, d, e, f, g, h], count * ENTRY_LEN)
+            .map_err(Error::io(self.file.path()))?;
+        self.entries.store(count + 1, Ordering::Release);
+        *last = Some(entry);
+        Ok(())
+    }
+
+    /// The last entry.
+    pub(crate) fn last_entry(&self) -> Result<Option<IndexEntry>, Error> {
+        self.entries()
+            .checked_sub(1)
+            .map(|last| self.read(last))
+            .transpose()
+    }
+
+    /// The greatest entry whose offset is not above `offset`.
+    pub(crate) fn lookup(&self, offset: i64) -> Result<Option<IndexEntry>, Error> {
+        self.count_while(|entry| entry.offset <= offset)?
+            .checked_sub(1)
+            .map(|last| self.read(last))
+            .transpose()
+    }
+
+    /// Forgets entries from `offset` on, and makes room for `max_bytes` of entries.
+    pub(crate) fn truncate(&self, offset: i64, max_bytes: u64) -> Result<(), Error> {
+        let keep = self.count_while(|entry| entry.offset < offset)?;
+        *lock(&self.last) = None;
+        self.entries.store(keep, Ordering::Release);
+        self.grow(max_bytes)
+    }
+
+    /// Forgets all entries, and makes room for `max_bytes` of them.
+    pub(crate) fn clear(&self, max_bytes: u64) -> Result<(), Error> {
+        self.truncate(i64::MIN, max_bytes)
+    }
+
+    /// Cuts off what isn't used. Until [`Self::grow`], the index is full.
+    pub(crate) fn trim(&self) -> Result<(), Error> {
+        let entries = self.entries();
+        self.file.set_len(entries * ENTRY_LEN)?;
+        self.slots.store(entries, Ordering::Release);
+        Ok(())
+    }
+
+    /// Makes room for `max_bytes` of entries, at least for one, filled with zeros.
+    pub(crate) fn grow(&self, max_bytes: u64) -> Result<(), Error> {
+        let slots = (max_bytes / ENTRY_LEN).max(self.entries()).max(1);
+        // Via the shorter length, so that nothing but zeros comes after the entries.
+        self.file.set_len(self.entries() * ENTRY_LEN)?;
+        self.file.set_len(slots * ENTRY_LEN)?;
+        self.slots.store(slots, Ordering::Release);
+        Ok(())
+    }
+
+    /// What is wrong with an index that was found beside a segment of `segment_len` bytes, if anything. 0.8.2.2 doesn't start on the first two
+    /// (OffsetIndex.sanityCheck).
+    pub(crate) fn defect(&self, segment_len: u64) -> Result<Option<&'static str>, Error> {
+        let last = self.last_entry()?;
+        Ok(if self.file_len()? % ENTRY_LEN != 0 {
+            Some("its length is no multiple of 8")
+        } else if last.is_some_and(|last| last.offset <= self.base_offset) {
+            Some("its last offset is not above the base offset")
+        } else if last.is_some_and(|last| last.position > segment_len) {
+            Some("its last position is beyond the segment's end")
+        } else {
+            None
+        })
+    }
+
+    fn file_len(&self) -> Result<u64, Error> {
+        let metadata = self.file.readable()?.metadata();
+        Ok(metadata.map_err(Error::io(self.file.path()))?.len())
+    }
+
+    /// How many entries at the front are so; the entries must be partitioned by it.
+    fn count_while(&self, holds: impl Fn(IndexEntry) -> bool) -> Result<u64, Error> {
+        let (mut low, mut high) = (0, self.entries());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if holds(self.read(middle)?) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    fn read(&self, slot: u64) -> Result<IndexEntry, Error> {
+        let mut bytes = [0; 8];
+        self.file
+            .readable()?
+            .read_exact_at(&mut bytes, slot * ENTRY_LEN)
+            .map_err(Error::io(self.file.path()))?;
+        let [a, b, c, d, e, f, g, h] = bytes;
+        Ok(IndexEntry {
+            offset: self
+                .base_offset
+                .saturating_add(u32::from_be_bytes([a, b, c, d]).into()),
+            position: u32::from_be_bytes([e, f, g, h]).into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const BASE: i64 = 5;
+
+    fn entry(offset: i64, position: u64) -> IndexEntry {
+        IndexEntry { offset, position }
+    }
+
+    fn index(directory: &tempfile::TempDir, max_bytes: u64) -> OffsetIndex {
+        OffsetIndex::create(directory.path().join("i"), BASE, max_bytes, &Arc::default()).unwrap()
+    }
+
+    fn bytes(directory: &tempfile::TempDir) -> Vec<u8> {
+        fs::read(directory.path().join("i")).unwrap()
+    }
+
+    fn reopen(directory: &tempfile::TempDir) -> OffsetIndex {
+        OffsetIndex::open(directory.path().join("i"), BASE, &Arc::default()).unwrap()
+    }
+
+    #[test]
+    fn entries_are_stored_as_in_0_8() {
+        let directory = tempfile::tempdir().unwrap();
+        let index = index(&directory, 100);
+        assert_eq!(bytes(&directory), [0; 96], "created with its final length");
+        index.append(entry(12, 210)).unwrap();
+        index.append(entry(19, 424)).unwrap();
+        let stored = [0, 0, 0, 7, 0, 0, 0, 0xd2, 0, 0, 0, 0x0e, 0, 0, 1, 0xa8];
+        assert_eq!(bytes(&directory), [stored.as_slice(), &[0; 80]].concat());
+        index.trim().unwrap();
+        assert_eq!(bytes(&directory), stored);
+        assert!(index.is_full(), "a trimmed index takes no entry");
+        index.grow(100).unwrap();
+        assert_eq!(bytes(&directory).len(), 96);
+        assert!(!index.is_full());
+    }
+
+    #[test]
+    fn a_lookup_finds_the_greatest_entry_not_above() {
+        let directory = tempfile::tempdir().unwrap();
+        let index = index(&directory, 80);
+        assert_eq!(index.lookup(i64::MAX).unwrap(), None);
+        for n in 1..=5 {
+            index
+                .append(entry(BASE + 10 * n, 100 * n.unsigned_abs()))
+                .unwrap();
+        }
+        for (offset, found) in [
+            (i64::MIN, None),
+            (14, None),
+            (15, Some(entry(15, 100))),
+            (34, Some(entry(25, 200))),
+            (35, Some(entry(35, 300))),
+            (i64::MAX, Some(entry(55, 500))),
+        ] {
+            assert_eq!(index.lookup(offset).unwrap(), found, "{offset}");
+        }
+    }
+
+    #[test]
+    fn entries_that_would_break_the_order_or_the_format_are_left_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let index = index(&directory, 16);
+        let big = i64::from(i32::MAX);
+        for bad in [
+            entry(BASE, 1),
+            entry(0, 1),
+            entry(BASE + big + 1, 1),
+            entry(9, 1 << 32),
+        ] {
+            index.append(bad).unwrap();
+            assert_eq!(index.entries(), 0, "{bad:?}");
+        }
+        index.append(entry(10, 1)).unwrap();
+        index.append(entry(10, 2)).unwrap();
+        index.append(entry(9, 2)).unwrap();
+        assert_eq!(index.entries(), 1);
+        index.append(entry(BASE + big, 2)).unwrap();
+        assert!(index.is_full());
+        index.trim().unwrap();
+        let index = reopen(&directory);
+        index.append(entry(BASE + big, 3)).unwrap();
+        assert_eq!(index.last_entry().unwrap(), Some(entry(BASE + big, 2)));
+    }
+
+    #[test]
+    fn truncating_forgets_entries_and_leaves_zeros() {
+        let directory = tempfile::tempdir().unwrap();
+        let index = index(&directory, 40);
+        for n in 1..=5 {
+            index.append(entry(10 * n, 100)).unwrap();
+        }
+        index.truncate(30, 40).unwrap();
+        assert_eq!(index.last_entry().unwrap(), Some(entry(20, 100)));
+        assert_eq!(bytes(&directory)[16..], [0; 24]);
+        index.append(entry(21, 7)).unwrap();
+        assert_eq!(index.last_entry().unwrap(), Some(entry(21, 7)));
+        index.clear(40).unwrap();
+        assert_eq!(index.entries(), 0);
+        assert_eq!(bytes(&directory), [0; 40]);
+    }
+
+    #[test]
+    fn defects_are_found() {
+        let defect = |bytes: &[u8]| {
+            let directory = tempfile::tempdir().unwrap();
+            fs::write(directory.path().join("i"), bytes).unwrap();
+            reopen(&directory).defect(100).unwrap()
+        };
+        assert_eq!(defect(&[]), None);
+        // A truncation that cuts the entry itself leaves this.
+        assert_eq!(defect(&[0, 0, 0, 1, 0, 0, 0, 100]), None);
+        assert!(defect(&[0, 0, 0, 1, 0, 0, 0, 101]).is_some());
+        assert!(defect(&[0; 8]).is_some());
+        assert!(defect(&[0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0]).is_some());
+        assert!(defect(&[0, 0, 0, 1, 0, 0, 0, 9, 7]).is_some());
+    }
+}

@@ -1,0 +1,392 @@
+//! Every log in every data directory: opening them all, creating and deleting some, what is due from time to time, closing them all.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::RwLock;
+use std::sync::RwLockReadGuard;
+use std::sync::RwLockWriteGuard;
+use std::thread;
+use std::time::Instant;
+use std::time::SystemTime;
+
+use crate::log::Error;
+use crate::log::Log;
+use crate::log::LogConfig;
+use crate::log::Place;
+use crate::log::durable;
+use crate::log::files::OpenFiles;
+use crate::log::flusher::Flusher;
+use crate::log::flusher::LogMap;
+use crate::log::lock;
+use crate::log::recovery::LastStop;
+use crate::log::root::Root;
+use crate::types::TopicPartition;
+use crate::types::is_legal_topic_name;
+
+/// Where the logs are, and how they are kept.
+#[derive(Debug, Clone)]
+pub struct LogsConfig {
+    /// The data directories. Missing ones are created.
+    pub directories: Vec<PathBuf>,
+    /// The settings of a topic that overrides nothing.
+    pub defaults: LogConfig,
+    /// What topics override.
+    pub overrides: HashMap<String, BTreeMap<String, String>>,
+    /// Threads that open and close logs, in each data directory.
+    pub recovery_threads: usize,
+}
+
+/// Every log in every data directory.
+#[derive(Debug)]
+pub struct Logs {
+    roots: Vec<Root>,
+    logs: Arc<RwLock<LogMap>>,
+    /// Held while logs come and go.
+    changing: Mutex<()>,
+    open_files: Arc<OpenFiles>,
+    flusher: Flusher,
+    threads: usize,
+}
+
+/// A log that is to be opened.
+struct Found<'a> {
+    root: &'a Root,
+    topic_partition: TopicPartition,
+    last_stop: LastStop,
+}
+
+impl Logs {
+    /// Locks the data directories and opens every log in them; recovers them after an unclean stop.
+    pub fn open(config: &LogsConfig) -> Result<Self, Error> {
+        let roots = open_roots(&config.directories)?;
+        let logs = Arc::new(RwLock::new(LogMap::new()));
+        let flusher = start_flusher(&logs, &roots)?;
+        let logs = Self {
+            roots,
+            logs,
+            changing: Mutex::new(()),
+            open_files: Arc::default(),
+            flusher,
+            threads: config.recovery_threads.max(1),
+        };
+        logs.open_all(config)?;
+        Ok(logs)
+    }
+
+    /// A partition's log, if it is here.
+    pub fn get(&self, topic_partition: &TopicPartition) -> Option<Arc<Log>> {
+        read(&self.logs).get(topic_partition).map(Arc::clone)
+    }
+
+    /// A partition's log, which is created where the fewest are if it isn't there yet.
+    pub fn create(&self, topic_partition: &TopicPartition, config: LogConfig) -> Result<Arc<Log>, Error> {
+        let _changing = lock(&self.changing);
+        if let Some(log) = self.get(topic_partition) {
+            return Ok(log);
+        }
+        if topic_partition.partition < 0 || !is_legal_topic_name(&topic_partition.topic) {
+            return Err(Error::IllegalName(topic_partition.clone()));
+        }
+        let root = self.emptiest_root().ok_or(Error::NoDirectory)?;
+        let directory = root.path().join(topic_partition.to_string());
+        match fs::create_dir(&directory) {
+            // Topics of 254 characters are legal, but not their directories.
+            Err(error) if error.kind() == ErrorKind::InvalidFilename => {
+                return Err(Error::IllegalName(topic_partition.clone()));
+            }
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(Error::io(&directory)(error));
+            }
+            _ => {}
+        }
+        let unclean = LastStop::Unclean { recovery_point: 0 };
+        let log = Arc::new(Log::open(
+            self.place(root, topic_partition.clone()),
+            unclean,
+            config,
+        )?);
+        durable::sync_directory(&directory)?;
+        durable::sync_directory(root.path())?;
+        write(&self.logs).insert(topic_partition.clone(), Arc::clone(&log));
+        tracing::info!("{topic_partition}: created in {}", root.path().display());
+        Ok(log)
+    }
+
+    /// Deletes a partition's log with its files, at once. Nothing happens if there is none.
+    pub fn delete(&self, topic_partition: &TopicPartition) -> Result<(), Error> {
+        let _changing = lock(&self.changing);
+        let Some(log) = write(&self.logs).remove(topic_partition) else {
+            return Ok(());
+        };
+        log.delete()?;
+        durable::sync_directory(log.directory())?;
+        tracing::info!("{topic_partition}: deleted");
+        // Its recovery point must not be that of the next partition of this name.
+        self.roots
+            .iter()
+            .filter(|root| root.path() == log.directory())
+            .try_for_each(|root| self.checkpoint(root))
+    }
+
+    /// All logs, in no order.
+    pub fn all(&self) -> Vec<Arc<Log>> {
+        read(&self.logs).values().map(Arc::clone).collect()
+    }
+
+    /// The data directories.
+    pub fn directories(&self) -> Vec<PathBuf> {
+        self.roots.iter().map(|root| root.path().to_owned()).collect()
+    }
+
+    /// Truncates logs, and makes sure that no recovery point is left beyond an end. Partitions that aren't here are left out.
+    pub fn truncate_to(&self, offsets: &BTreeMap<TopicPartition, i64>) -> Result<(), Error> {
+        for (topic_partition, offset) in offsets {
+            if let Some(log) = self.get(topic_partition) {
+                log.truncate_to(*offset)?;
+            }
+        }
+        self.checkpoint_recovery_points()
+    }
+
+    /// As [`Self::truncate_to`], for a log that begins anew.
+    pub fn truncate_fully_and_start_at(
+        &self,
+        topic_partition: &TopicPartition,
+        offset: i64,
+    ) -> Result<(), Error> {
+        if let Some(log) = self.get(topic_partition) {
+            log.truncate_fully_and_start_at(offset)?;
+        }
+        self.checkpoint_recovery_points()
+    }
+
+    /// Writes every log's recovery point to its data directory.
+    pub fn checkpoint_recovery_points(&self) -> Result<(), Error> {
+        self.roots.iter().try_for_each(|root| self.checkpoint(root))
+    }
+
+    /// Flushes logs whose last flush is longer ago than `flush.ms`. Goes on after an error, and returns the first.
+    pub fn flush_due(&self, now: Instant) -> Result<(), Error> {
+        self.for_all(|log| log.flush_if_old(now))
+    }
+
+    /// Deletes segments that the retention rules don't keep. Goes on after an error, and returns the first.
+    pub fn apply_retention(&self, now: SystemTime) -> Result<(), Error> {
+        self.for_all(|log| match log.apply_retention(now) {
+            // Deleted, or all of them closed, since the list was taken.
+            Ok(_) | Err(Error::Closed(_)) => Ok(()),
+            Err(error) => Err(error),
+        })
+    }
+
+    /// Removes the files of segments that were deleted long enough ago. Goes on after an error, and returns the first.
+    pub fn delete_due_files(&self, now: Instant) -> Result<(), Error> {
+        self.for_all(|log| log.delete_due_files(now))
+    }
+
+    /// Flushes and closes every log, and leaves the data directories such that we or 0.8.2.2 can open them without
+    /// recovery. A directory with a log that could not be closed is left as after a crash. Returns the first error.
+    pub fn close(&self) -> Result<(), Error> {
+        self.flusher.stop();
+        let _changing = lock(&self.changing);
+        let closed = self.roots.iter().map(|root| self.close_root(root)).collect();
+        write(&self.logs).clear();
+        first_error(closed)
+    }
+
+    fn close_root(&self, root: &Root) -> Result<(), Error> {
+        let logs: Vec<_> = self
+            .all()
+            .into_iter()
+            .filter(|log| log.directory() == root.path())
+            .collect();
+        let closed = in_parallel(&logs, self.threads, |log| log.close());
+        let result = first_error(closed)
+            .and_then(|()| self.checkpoint(root))
+            .and_then(|()| root.mark_clean());
+        root.unlock();
+        result
+    }
+
+    fn open_all(&self, config: &LogsConfig) -> Result<(), Error> {
+        let began = Instant::now();
+        let mut found = Vec::new();
+        for root in &self.roots {
+            for (topic_partition, last_stop) in root.partitions()? {
+                found.push(Found {
+                    root,
+                    topic_partition,
+                    last_stop,
+                });
+            }
+        }
+        refuse_duplicates(&found)?;
+        tracing::info!("opening {} partitions", found.len());
+        thread::scope(|scope| {
+            let opening: Vec<_> = self
+                .roots
+                .iter()
+                .map(|root| {
+                    let here: Vec<_> = found
+                        .iter()
+                        .filter(|found| std::ptr::eq(found.root, root))
+                        .collect();
+                    scope.spawn(move || self.open_root(root, &here, config))
+                })
+                .collect();
+            first_error(opening.into_iter().map(join).collect())
+        })?;
+        tracing::info!("opened {} partitions in {:?}", found.len(), began.elapsed());
+        Ok(())
+    }
+
+    fn open_root(&self, root: &Root, found: &[&Found<'_>], config: &LogsConfig) -> Result<(), Error> {
+        first_error(in_parallel(found, self.threads, |found| {
+            self.open_log(found, config)
+        }))?;
+        root.mark_in_use()
+    }
+
+    fn open_log(&self, found: &Found<'_>, config: &LogsConfig) -> Result<(), Error> {
+        let topic_partition = &found.topic_partition;
+        let overrides = config.overrides.get(&*topic_partition.topic);
+        let (settings, bad) = match overrides {
+            Some(overrides) => config.defaults.with_overrides(overrides),
+            None => (config.defaults.clone(), Vec::new()),
+        };
+        for bad in bad {
+            tracing::warn!("{topic_partition}: setting ignored: {bad}");
+        }
+        let log = Log::open(
+            self.place(found.root, topic_partition.clone()),
+            found.last_stop,
+            settings,
+        )?;
+        let (start, end) = (log.log_start_offset(), log.log_end_offset());
+        tracing::info!("{topic_partition}: opened, offsets {start}..{end}");
+        write(&self.logs).insert(topic_partition.clone(), Arc::new(log));
+        Ok(())
+    }
+
+    fn place(&self, root: &Root, topic_partition: TopicPartition) -> Place {
+        Place {
+            topic_partition,
+            directory: root.path().to_owned(),
+            open_files: Arc::clone(&self.open_files),
+            flush_requests: self.flusher.requests(),
+        }
+    }
+
+    fn emptiest_root(&self) -> Option<&Root> {
+        let all = self.all();
+        let partitions = |root: &Root| all.iter().filter(|log| log.directory() == root.path()).count();
+        self.roots.iter().min_by_key(|root| partitions(root))
+    }
+
+    fn checkpoint(&self, root: &Root) -> Result<(), Error> {
+        let offsets = self
+            .all()
+            .iter()
+            .filter(|log| log.directory() == root.path())
+            .map(|log| (log.topic_partition().clone(), log.recovery_point()))
+            .collect();
+        root.write_recovery_points(&offsets)
+    }
+
+    fn for_all(&self, act: impl Fn(&Log) -> Result<(), Error>) -> Result<(), Error> {
+        first_error(self.all().iter().map(|log| act(log)).collect())
+    }
+}
+
+/// Locks every data directory; a directory is refused when it is given twice, by whatever names.
+fn open_roots(directories: &[PathBuf]) -> Result<Vec<Root>, Error> {
+    if directories.is_empty() {
+        return Err(Error::NoDirectory);
+    }
+    let mut roots = Vec::new();
+    let mut seen = BTreeSet::new();
+    for directory in directories {
+        if directory
+            .canonicalize()
+            .is_ok_and(|canonical| !seen.insert(canonical))
+        {
+            return Err(Error::DuplicateDirectory(directory.clone()));
+        }
+        roots.push(Root::open(directory)?);
+        seen.extend(directory.canonicalize());
+    }
+    Ok(roots)
+}
+
+fn start_flusher(logs: &Arc<RwLock<LogMap>>, roots: &[Root]) -> Result<Flusher, Error> {
+    let path = roots.first().map_or(Path::new(""), |root| root.path());
+    Flusher::start(Arc::clone(logs)).map_err(Error::io(path))
+}
+
+fn refuse_duplicates(found: &[Found<'_>]) -> Result<(), Error> {
+    let mut seen = HashMap::new();
+    for Found {
+        root,
+        topic_partition,
+        ..
+    } in found
+    {
+        if let Some(first) = seen.insert(topic_partition, root.path()) {
+            return Err(Error::DuplicatePartition {
+                partition: topic_partition.clone(),
+                first: first.to_owned(),
+                second: root.path().to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn first_error(results: Vec<Result<(), Error>>) -> Result<(), Error> {
+    results.into_iter().find(Result::is_err).unwrap_or(Ok(()))
+}
+
+/// Does something to every item, several at a time.
+fn in_parallel<T: Sync, R: Send>(items: &[T], threads: usize, act: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = Mutex::new(items.iter());
+    let work = || {
+        let mut results = Vec::new();
+        loop {
+            let item = lock(&next).next();
+            match item {
+                Some(item) => results.push(act(item)),
+                None => return results,
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads.min(items.len())).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(join).collect()
+    })
+}
+
+/// The result of a thread. Its panic is ours.
+fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+pub(crate) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

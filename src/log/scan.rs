@@ -1,0 +1,352 @@
+//! Walking the entries of a segment from front to back.
+//!
+//! [`Headers`] reads nothing but the twelve bytes before each message: it finds positions. [`EntryReader`] reads
+//! everything, a piece at a time: it checks. No size that an entry announces makes either of them reserve memory.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use crate::message;
+use crate::message::entry::EntryHeader;
+use crate::message::entry::HEADER_LEN;
+use crate::message::entry::StoredEntry;
+use crate::message::entry::check_stored;
+use crate::message::stored::CrcCheck;
+
+/// Bytes read at a time.
+const PIECE_LEN: usize = 1024 * 1024;
+/// Entries up to this size are held in memory to be checked; the checksum of larger ones is computed piece by piece.
+const HELD_LEN: usize = 16 * 1024 * 1024;
+/// [`HEADER_LEN`] in a file.
+const HEADER_LEN_ON_DISK: u64 = HEADER_LEN as u64;
+
+/// Where an entry is, and its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Located {
+    pub(crate) position: u64,
+    pub(crate) header: EntryHeader,
+}
+
+impl Located {
+    /// Where the next entry begins.
+    pub(crate) fn end(&self) -> u64 {
+        // A length in memory always fits.
+        self.position + u64::try_from(self.header.len).unwrap_or(u64::MAX / 2)
+    }
+}
+
+/// The entry headers of a file, from a position on.
+#[derive(Debug)]
+pub(crate) struct Headers<'a> {
+    file: &'a File,
+    position: u64,
+    end: u64,
+}
+
+impl<'a> Headers<'a> {
+    /// Walks from `position`, where an entry must begin, to `end`.
+    pub(crate) fn new(file: &'a File, position: u64, end: u64) -> Self {
+        Self { file, position, end }
+    }
+
+    /// Where the walk stands.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The next header; none at the end, or where no message can follow. The entry may be cut short by the end.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Result<Located, message::Error>>> {
+        if self.position + HEADER_LEN_ON_DISK >= self.end {
+            return Ok(None);
+        }
+        let mut bytes = [0; HEADER_LEN];
+        match self.file.read_exact_at(&mut bytes, self.position) {
+            Ok(()) => {}
+            // The file was cut meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        Ok(Some(EntryHeader::parse(&bytes).map(|header| {
+            let located = Located {
+                position: self.position,
+                header,
+            };
+            self.position = located.end();
+            located
+        })))
+    }
+}
+
+/// What comes next in a segment.
+#[derive(Debug)]
+pub(crate) enum Checked {
+    /// A whole entry.
+    Entry {
+        at: Located,
+        /// What its check says.
+        check: Result<StoredEntry, message::Error>,
+    },
+    /// No whole entry comes any more.
+    End,
+}
+
+/// Reads the entries of a file and checks them, holding one at a time.
+#[derive(Debug)]
+pub(crate) struct EntryReader<'a> {
+    file: &'a File,
+    end: u64,
+    /// Where the next entry begins.
+    position: u64,
+    /// Bytes of the file; those from `position` on begin at `used`.
+    buffer: Vec<u8>,
+    used: usize,
+}
+
+impl<'a> EntryReader<'a> {
+    /// Reads a file of `len` bytes from its beginning.
+    pub(crate) fn new(file: &'a File, len: u64) -> Self {
+        Self {
+            file,
+            end: len,
+            position: 0,
+            buffer: Vec::new(),
+            used: 0,
+        }
+    }
+
+    /// The next entry. A wrapper is opened only if its first offset is wanted; that of an entry too large to be held
+    /// is not known, and its check then says [`message::Error::TooLarge`].
+    pub(crate) fn next(&mut self, want_first_offset: bool) -> io::Result<Checked> {
+        if !self.hold(HEADER_LEN)? {
+            return Ok(Checked::End);
+        }
+        let Some(Ok(header)) = self.held().first_chunk().map(EntryHeader::parse) else {
+            return Ok(Checked::End);
+        };
+        let at = Located {
+            position: self.position,
+            header,
+        };
+        if at.end() > self.end {
+            return Ok(Checked::End);
+        }
+        let check = if header.len > HELD_LEN {
+            self.check_in_pieces(header, want_first_offset)?
+        } else if self.hold(header.len)? {
+            let check = check_stored(self.held(), usize::MAX, want_first_offset);
+            self.skip(header.len);
+            Some(check)
+        } else {
+            None
+        };
+        Ok(check.map_or(Checked::End, |check| Checked::Entry { at, check }))
+    }
+
+    /// The bytes from `position` on that are in memory.
+    fn held(&self) -> &[u8] {
+        self.buffer.get(self.used..).unwrap_or_default()
+    }
+
+    fn skip(&mut self, len: usize) {
+        self.used += len;
+        self.position += u64::try_from(len).unwrap_or_default();
+    }
+
+    /// Reads until so many bytes are held; false if the file has less.
+    fn hold(&mut self, len: usize) -> io::Result<bool> {
+        while self.held().len() < len {
+            self.buffer.drain(..self.used);
+            self.used = 0;
+            if self.read_piece()? == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads what follows the bytes that are held.
+    fn read_piece(&mut self) -> io::Result<usize> {
+        let held = self.buffer.len();
+        let from = self.position + u64::try_from(held).unwrap_or(u64::MAX);
+        let left = usize::try_from(self.end.saturating_sub(from)).unwrap_or(PIECE_LEN);
+        self.buffer.resize(held + left.min(PIECE_LEN), 0);
+        let read = match self.buffer.get_mut(held..) {
+            Some(room) if !room.is_empty() => read_at(self.file, room, from),
+            _ => Ok(0),
+        };
+        self.buffer.truncate(held + read.as_ref().map_or(0, |&read| read));
+        read
+    }
+
+    /// Checks an entry that is not held as a whole; nothing if the file ends before it does.
+    fn check_in_pieces(
+        &mut self,
+        header: EntryHeader,
+        want_first_offset: bool,
+    ) -> io::Result<Option<Result<StoredEntry, message::Error>>> {
+        let mut check = CrcCheck::default();
+        self.skip(HEADER_LEN);
+        let mut left = header.len - HEADER_LEN;
+        while left > 0 {
+            if !self.hold(1)? {
+                return Ok(None);
+            }
+            let piece = self.held().len().min(left);
+            check.update(self.held().get(..piece).unwrap_or_default());
+            self.skip(piece);
+            left -= piece;
+        }
+        Ok(Some(check.finish().and_then(|codec| {
+            if want_first_offset {
+                return Err(message::Error::TooLarge {
+                    size: header.len,
+                    limit: HELD_LEN,
+                });
+            }
+            Ok(StoredEntry {
+                first_offset: header.last_offset,
+                last_offset: header.last_offset,
+                len: header.len,
+                codec,
+            })
+        })))
+    }
+}
+
+/// Reads once, again if interrupted.
+fn read_at(file: &File, bytes: &mut [u8], position: u64) -> io::Result<usize> {
+    loop {
+        match file.read_at(bytes, position) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::log::testing::numbered;
+    use crate::log::testing::set;
+    use crate::message::Codec;
+    use crate::message::set::Limits;
+    use crate::message::set::ProducedSet;
+    use crate::message::set::SetBuilder;
+
+    fn file(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    fn entries(codec: Codec, base_offset: i64, values: Vec<String>) -> Vec<u8> {
+        let limits = Limits {
+            max_message_bytes: usize::MAX,
+            ..Limits::default()
+        };
+        let mut set = SetBuilder::new(codec);
+        values
+            .iter()
+            .for_each(|value| set.push(None, Some(value.as_bytes())));
+        let set = ProducedSet::new(set.build().unwrap()).check(&limits).unwrap();
+        set.assign(base_offset, &limits).unwrap().bytes().to_vec()
+    }
+
+    /// Where an entry begins, and its first and last offset.
+    type Found = (u64, Result<(i64, i64), message::Error>);
+
+    fn walk(bytes: &[u8]) -> Vec<Found> {
+        let file = file(bytes);
+        let mut reader = EntryReader::new(&file, bytes.len() as u64);
+        let mut found = Vec::new();
+        let mut next = 0;
+        while let Checked::Entry { at, check } = reader.next(true).unwrap() {
+            assert_eq!(at.position, next);
+            next = at.end();
+            found.push((
+                at.position,
+                check.map(|entry| (entry.first_offset, entry.last_offset)),
+            ));
+        }
+        found
+    }
+
+    #[test]
+    fn entries_are_checked_across_pieces() {
+        // Entries that don't divide the piece, two of which are larger than it.
+        let big = |from| entries(Codec::None, from, vec!["b".repeat(1_500_000)]);
+        let small = entries(Codec::None, 0, (0..50_000).map(|n| format!("{n}")).collect());
+        let bytes = [
+            small,
+            big(50_000),
+            big(50_001),
+            entries(Codec::Gzip, 50_002, vec!["x".to_owned(); 9]),
+        ]
+        .concat();
+        let walked = walk(&bytes);
+        assert_eq!(walked.len(), 50_003);
+        for (n, (_, check)) in walked.iter().enumerate() {
+            let first = n as i64;
+            let last = if n == 50_002 { first + 8 } else { first };
+            assert_eq!(*check, Ok((first, last)));
+        }
+    }
+
+    #[test]
+    fn entries_too_large_to_be_held_are_checked_too() {
+        let large = entries(Codec::None, 0, vec!["x".repeat(HELD_LEN)]);
+        let next = entries(Codec::None, 1, vec![numbered(1)]);
+        let at = large.len() as u64;
+        let bytes = [large, next].concat();
+        let walked = walk(&bytes);
+        assert!(
+            matches!(walked[0], (0, Err(message::Error::TooLarge { .. }))),
+            "not known, but no mismatch"
+        );
+        assert_eq!(walked[1], (at, Ok((1, 1))));
+        let mut broken = bytes;
+        broken[5_000_000] ^= 1;
+        assert!(matches!(walk(&broken)[0], (0, Err(message::Error::Crc { .. }))));
+        assert_eq!(walk(&broken)[1], (at, Ok((1, 1))));
+    }
+
+    #[test]
+    fn a_walk_ends_where_no_entry_can_be() {
+        let good = set(Codec::None, ["a", "b"])
+            .assign(0, &Limits::default())
+            .unwrap();
+        let good = good.bytes();
+        let huge = [0, 0, 0, 0, 0, 0, 0, 2, 0x7f, 0xff, 0xff, 0xff];
+        for tail in [&[][..], &[0; 11], &[0; 100], &[0xff; 100], &huge, &good[..20]] {
+            assert_eq!(walk(&[good, tail].concat()).len(), 2, "{tail:?}");
+        }
+    }
+
+    #[test]
+    fn headers_are_walked_without_what_is_between() {
+        let good = set(Codec::None, ["aaa", "b"])
+            .assign(7, &Limits::default())
+            .unwrap();
+        let bytes = [good.bytes(), &good.bytes()[..12]].concat();
+        let file = file(&bytes);
+        let mut headers = Headers::new(&file, 0, bytes.len() as u64);
+        let mut next = || {
+            headers
+                .next()
+                .unwrap()
+                .map(|at| at.map(|at| (at.position, at.header.last_offset)))
+        };
+        assert_eq!(next(), Some(Ok((0, 7))));
+        assert_eq!(next(), Some(Ok((29, 8))));
+        assert_eq!(next(), None, "twelve bytes are no entry");
+        let mut beyond = Headers::new(&file, 0, 1 << 40);
+        assert_eq!(
+            std::iter::from_fn(|| beyond.next().unwrap()).count(),
+            3,
+            "a file that was cut meanwhile"
+        );
+    }
+}

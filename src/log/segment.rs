@@ -1,0 +1,384 @@
+//! One file of messages and its index.
+//!
+//! Files: `<base offset, 20 digits>.log` and `.index`. What must hold:
+//! - every offset in the segment is at or above its base offset, and they increase;
+//! - bytes before `len` are whole entries; bytes after it are not there as far as anybody is concerned;
+//! - only the log that owns the segment changes it, one change at a time; readers need no lock.
+
+use std::fs;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::log::Error;
+use crate::log::LogConfig;
+use crate::log::SegmentSummary;
+use crate::log::durable;
+use crate::log::files::OpenFiles;
+use crate::log::files::SegmentFile;
+use crate::log::index::IndexEntry;
+use crate::log::index::OffsetIndex;
+use crate::log::lock;
+use crate::log::scan::Headers;
+
+/// What the name of a segment's file of messages ends in.
+pub(crate) const LOG_SUFFIX: &str = "log";
+/// What the name of a segment's index ends in.
+pub(crate) const INDEX_SUFFIX: &str = "index";
+/// What is added to the name of a file that is to be deleted.
+const DELETED_SUFFIX: &str = ".deleted";
+/// Digits of a base offset in a file name.
+const BASE_OFFSET_DIGITS: usize = 20;
+/// 0.8.2.2 can't find the end of a longer segment when it opens it, whatever `segment.bytes` says, and would give its
+/// offsets away again (FileMessageSet.read adds in 32 bits).
+const LONGEST: u64 = 1024 * 1024 * 1024;
+
+/// The file of the segment with this base offset.
+pub(crate) fn file_path(directory: &Path, base_offset: i64, suffix: &str) -> PathBuf {
+    directory.join(format!("{base_offset:0BASE_OFFSET_DIGITS$}.{suffix}"))
+}
+
+/// The base offset that a file name without its suffix stands for.
+pub(crate) fn parse_base_offset(stem: &str) -> Option<i64> {
+    let digits = stem.len() == BASE_OFFSET_DIGITS && stem.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| stem.parse().ok()).flatten()
+}
+
+/// One file of messages and its index.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    base_offset: i64,
+    log: SegmentFile,
+    index: OffsetIndex,
+    len: AtomicU64,
+    /// Bytes appended since the last index entry.
+    unindexed: AtomicU64,
+    /// When it is to be closed for its age.
+    age: Mutex<Age>,
+    /// Whether the file of messages was written since it was flushed.
+    dirty: AtomicBool,
+    /// Whether the index was.
+    index_dirty: AtomicBool,
+    /// Whether the files were renamed or removed, and others may have their names.
+    removed: AtomicBool,
+}
+
+/// The clock of the time rule: from when this process created, opened or emptied the segment, as in 0.8.2.2.
+#[derive(Debug)]
+struct Age {
+    since: Instant,
+    jitter: Duration,
+}
+
+/// An append that failed.
+#[derive(Debug)]
+pub(crate) struct AppendFailure {
+    pub(crate) error: Error,
+    /// Whether the segment is as it was before.
+    pub(crate) undone: bool,
+}
+
+impl Segment {
+    /// Creates the files; those that are there by these names go.
+    pub(crate) fn create(
+        directory: &Path,
+        base_offset: i64,
+        config: &LogConfig,
+        open_files: &Arc<OpenFiles>,
+    ) -> Result<Self, Error> {
+        let log = SegmentFile::new(file_path(directory, base_offset, LOG_SUFFIX), open_files);
+        let index_path = file_path(directory, base_offset, INDEX_SUFFIX);
+        durable::remove_if_present(log.path())?;
+        durable::remove_if_present(&index_path)?;
+        let created = log.create().and_then(|_| {
+            OffsetIndex::create(index_path.clone(), base_offset, config.index_bytes, open_files)
+        });
+        match created {
+            Ok(index) => Ok(Self::of(base_offset, log, index, config)),
+            Err(error) => {
+                // Left behind, it would be taken for the end of the log by the next start.
+                let _ = durable::remove_if_present(log.path());
+                let _ = durable::remove_if_present(&index_path);
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the files that are there. If the index is missing it is created, and has to be rebuilt.
+    pub(crate) fn open(
+        directory: &Path,
+        base_offset: i64,
+        config: &LogConfig,
+        open_files: &Arc<OpenFiles>,
+    ) -> Result<(Self, IndexFound), Error> {
+        let log = SegmentFile::new(file_path(directory, base_offset, LOG_SUFFIX), open_files);
+        let len = fs::metadata(log.path()).map_err(Error::io(log.path()))?.len();
+        let index_path = file_path(directory, base_offset, INDEX_SUFFIX);
+        let found = index_path.exists();
+        let index = if found {
+            OffsetIndex::open(index_path, base_offset, open_files)?
+        } else {
+            OffsetIndex::create(index_path, base_offset, config.index_bytes, open_files)?
+        };
+        let segment = Self::of(base_offset, log, index, config);
+        segment.len.store(len, Ordering::Release);
+        Ok((segment, if found { IndexFound::Yes } else { IndexFound::No }))
+    }
+
+    fn of(base_offset: i64, log: SegmentFile, index: OffsetIndex, config: &LogConfig) -> Self {
+        let age = Age {
+            since: Instant::now(),
+            jitter: jitter(config),
+        };
+        Self {
+            base_offset,
+            log,
+            index,
+            len: AtomicU64::new(0),
+            unindexed: AtomicU64::new(0),
+            age: Mutex::new(age),
+            dirty: AtomicBool::new(false),
+            index_dirty: AtomicBool::new(false),
+            removed: AtomicBool::new(false),
+        }
+    }
+
+    /// No offset in it is below.
+    pub(crate) fn base_offset(&self) -> i64 {
+        self.base_offset
+    }
+
+    /// Bytes of messages.
+    pub(crate) fn len(&self) -> u64 {
+        self.len.load(Ordering::Acquire)
+    }
+
+    /// The file of messages.
+    pub(crate) fn log(&self) -> &SegmentFile {
+        &self.log
+    }
+
+    /// The index.
+    pub(crate) fn index(&self) -> &OffsetIndex {
+        &self.index
+    }
+
+    /// Whether it was deleted.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Acquire)
+    }
+
+    /// What others may know of it.
+    pub(crate) fn summary(&self) -> Result<SegmentSummary, Error> {
+        let path = self.log.path();
+        let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+        Ok(SegmentSummary {
+            base_offset: self.base_offset,
+            size: self.len(),
+            modified: modified.map_err(Error::io(path))?,
+        })
+    }
+
+    /// Whether a set that begins with `offset` goes into a new segment.
+    pub(crate) fn must_roll(&self, offset: i64, set_len: u64, config: &LogConfig, now: Instant) -> bool {
+        let len = self.len();
+        let limit = config.segment_bytes.min(LONGEST);
+        let reaches = offset
+            .checked_sub(self.base_offset)
+            .is_some_and(|reach| reach < i32::MAX.into());
+        len > 0
+            && (len.saturating_add(set_len) > limit
+                || self.is_older(config, now)
+                || self.index.is_full()
+                // What 0.8.2.2 doesn't look at: offsets that don't fit into the index.
+                || !reaches)
+    }
+
+    fn is_older(&self, config: &LogConfig, now: Instant) -> bool {
+        let age = lock(&self.age);
+        now.saturating_duration_since(age.since) > config.segment_ms.saturating_sub(age.jitter)
+    }
+
+    /// Appends whole entries, of which `offset` is the first or below it.
+    pub(crate) fn append(&self, bytes: &[u8], offset: i64, index_interval: u64) -> Result<(), AppendFailure> {
+        let position = self.len();
+        let indexed = self.unindexed.load(Ordering::Relaxed) > index_interval;
+        let written = self.log.writable().and_then(|file| {
+            file.write_all_at(bytes, position)
+                .map_err(Error::io(self.log.path()))?;
+            if indexed {
+                self.index_dirty.store(true, Ordering::Release);
+                self.index.append(IndexEntry { offset, position })?;
+            }
+            Ok(())
+        });
+        if let Err(error) = written {
+            let undone = self.log.set_len(position).is_ok();
+            return Err(AppendFailure { error, undone });
+        }
+        let len = u64::try_from(bytes.len()).unwrap_or_default();
+        let unindexed = if indexed {
+            len
+        } else {
+            self.unindexed.load(Ordering::Relaxed) + len
+        };
+        self.unindexed.store(unindexed, Ordering::Relaxed);
+        self.dirty.store(true, Ordering::Release);
+        self.len.store(position + len, Ordering::Release);
+        Ok(())
+    }
+
+    /// Where, before `len`, the first entry is whose offset is not below `target`. The walk begins at `hint`, if one is
+    /// given, else where the index says.
+    pub(crate) fn find(
+        &self,
+        file: &File,
+        target: i64,
+        len: u64,
+        hint: Option<u64>,
+    ) -> Result<Option<u64>, Error> {
+        let start = match hint {
+            Some(position) => position,
+            None => self.index.lookup(target)?.map_or(0, |entry| entry.position),
+        };
+        // An index that points beyond the end can't be right about anything.
+        let start = if start > len { 0 } else { start };
+        let mut headers = Headers::new(file, start, len);
+        loop {
+            match headers.next().map_err(Error::io(self.log.path()))? {
+                Some(Ok(located)) if located.header.last_offset >= target => {
+                    return Ok(Some(located.position));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) => {
+                    return Err(Error::Corrupt {
+                        path: self.log.path().to_owned(),
+                        position: headers.position(),
+                    });
+                }
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Cuts off everything from `position` on, where the entry with `offset` or a later one begins.
+    pub(crate) fn truncate(&self, position: u64, offset: i64, config: &LogConfig) -> Result<(), Error> {
+        self.index_dirty.store(true, Ordering::Release);
+        self.dirty.store(true, Ordering::Release);
+        self.index.truncate(offset, config.index_bytes)?;
+        self.log.set_len(position)?;
+        self.len.store(position, Ordering::Release);
+        self.unindexed.store(0, Ordering::Relaxed);
+        if position == 0 {
+            let mut age = lock(&self.age);
+            age.since = Instant::now();
+            age.jitter = jitter(config);
+        }
+        Ok(())
+    }
+
+    /// Cuts off what is no whole entry; no index entry points there.
+    pub(crate) fn cut(&self, len: u64) -> Result<(), Error> {
+        self.dirty.store(true, Ordering::Release);
+        self.log.set_len(len)?;
+        self.len.store(len, Ordering::Release);
+        Ok(())
+    }
+
+    /// Prepares it for being appended to.
+    pub(crate) fn activate(&self, config: &LogConfig) -> Result<(), Error> {
+        self.log.writable()?;
+        self.index_dirty.store(true, Ordering::Release);
+        self.index.grow(config.index_bytes)
+    }
+
+    /// Nobody knows which of its bytes are on the disk.
+    pub(crate) fn mark_dirty(&self) {
+        self.dirty.store(true, Ordering::Release);
+        self.index_dirty.store(true, Ordering::Release);
+    }
+
+    /// Gives the index the length that 0.8.2.2 expects of a segment that isn't appended to.
+    pub(crate) fn trim_index(&self) -> Result<(), Error> {
+        self.index_dirty.store(true, Ordering::Release);
+        self.index.trim()
+    }
+
+    /// Makes the messages durable.
+    pub(crate) fn sync_log(&self) -> Result<(), Error> {
+        sync(&self.log, &self.dirty)
+    }
+
+    /// Makes the index durable.
+    pub(crate) fn sync_index(&self) -> Result<(), Error> {
+        sync(self.index.file(), &self.index_dirty)
+    }
+
+    /// Whether the files are kept open for writing.
+    #[cfg(test)]
+    pub(crate) fn is_open(&self) -> bool {
+        self.log.is_held() || self.index.file().is_held()
+    }
+
+    /// Closes the files, but for those who are reading them. They are opened again when needed.
+    pub(crate) fn release(&self) {
+        self.log.release();
+        self.index.file().release();
+    }
+
+    /// Takes the files out of the way: they get other names, which are returned, and are to be removed later. A crash
+    /// between the two leaves an index without messages, which goes at the next start.
+    pub(crate) fn remove(&self) -> Result<[PathBuf; 2], Error> {
+        self.removed.store(true, Ordering::Release);
+        let log = rename_deleted(self.log.path())?;
+        let index = rename_deleted(self.index.file().path())?;
+        self.release();
+        Ok([log, index])
+    }
+
+    /// The directory with the files is gone.
+    pub(crate) fn mark_removed(&self) {
+        self.removed.store(true, Ordering::Release);
+        self.release();
+    }
+}
+
+/// Whether a segment's index was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IndexFound {
+    Yes,
+    No,
+}
+
+fn jitter(config: &LogConfig) -> Duration {
+    let most = config.segment_jitter.min(config.segment_ms);
+    Duration::from_millis(match u64::try_from(most.as_millis()).unwrap_or(u64::MAX) {
+        0 => 0,
+        most => fastrand::u64(0..most),
+    })
+}
+
+/// Flushes a file unless it hasn't changed. What is written while this runs is flushed the next time.
+fn sync(file: &SegmentFile, dirty: &AtomicBool) -> Result<(), Error> {
+    if dirty.swap(false, Ordering::AcqRel) {
+        file.sync()
+            .inspect_err(|_| dirty.store(true, Ordering::Release))?;
+    }
+    Ok(())
+}
+
+fn rename_deleted(path: &Path) -> Result<PathBuf, Error> {
+    let mut renamed = path.to_owned().into_os_string();
+    renamed.push(DELETED_SUFFIX);
+    let renamed = PathBuf::from(renamed);
+    fs::rename(path, &renamed).map_err(Error::io(path))?;
+    Ok(renamed)
+}

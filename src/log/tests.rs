@@ -1,0 +1,5 @@
+//! What must hold of logs as a whole.
+
+mod crash;
+mod fixtures;
+mod replay;

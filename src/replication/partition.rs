@@ -1,0 +1,458 @@
+//! One partition on this broker: its log, its role, its ISR.
+//!
+//! Appends and reads share the state; a change of leadership has it alone. So nothing is appended after this broker
+//! stopped leading, and whoever waits for an append of an earlier leadership learns that it is over.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::RwLock;
+use std::sync::RwLockReadGuard;
+use std::sync::RwLockWriteGuard;
+
+use tokio::sync::watch;
+
+use crate::log::Log;
+use crate::log::LogConfig;
+use crate::message::set::ProducedSet;
+use crate::message::slice::FileSlice;
+use crate::metrics::TopicMetrics;
+use crate::protocol::fetch::Reader;
+use crate::protocol::leader_and_isr::PartitionState;
+use crate::protocol::produce::Acks;
+use crate::replication::error::Error;
+use crate::replication::isr::Isr;
+use crate::replication::progress::Progress;
+use crate::types::BrokerId;
+use crate::types::TopicPartition;
+
+/// Leader epoch of a partition of which nothing is known yet.
+const NO_EPOCH: i32 = -1;
+
+/// One partition, led, followed, or merely heard of.
+#[derive(Debug)]
+pub struct Partition {
+    topic_partition: TopicPartition,
+    me: BrokerId,
+    metrics: Arc<TopicMetrics>,
+    state: RwLock<State>,
+    progress: watch::Sender<Progress>,
+}
+
+/// What leadership changes replace as a whole.
+#[derive(Debug)]
+struct State {
+    log: Option<Arc<Log>>,
+    role: Role,
+    leader_epoch: i32,
+    zk_version: i32,
+    /// How many replicas the partition is to have.
+    replicas: usize,
+}
+
+/// What this broker is to a partition.
+#[derive(Debug)]
+enum Role {
+    /// It has heard of it.
+    Unassigned,
+    /// It leads; followers' fetches change the ISR's view.
+    Leader(Mutex<Isr>),
+    /// It follows that broker.
+    Follower(BrokerId),
+}
+
+/// The part of a [`Role`] that others are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoleName {
+    /// Leads the partition.
+    Leader,
+    /// Follows another broker.
+    Follower,
+}
+
+/// What an append put where, and in which leadership.
+#[derive(Debug, Clone, Copy)]
+pub struct Appended {
+    /// Offset of the first message; none if the set held no complete message.
+    pub base_offset: Option<i64>,
+    /// One past the last message.
+    pub end_offset: i64,
+    /// Messages, those inside compressed ones counted one by one.
+    pub messages: u64,
+    leader_epoch: i32,
+}
+
+/// What a fetch finds.
+#[derive(Debug)]
+pub struct Found {
+    /// The high watermark when the log was read.
+    pub high_watermark: i64,
+    /// Where the messages are.
+    pub messages: Option<FileSlice>,
+    /// Whether waiting cannot bring more: the messages end with a segment that no longer grows.
+    pub ends_closed_segment: bool,
+}
+
+impl Partition {
+    /// A partition of which this broker has only heard.
+    pub fn new(topic_partition: TopicPartition, me: BrokerId, metrics: Arc<TopicMetrics>) -> Self {
+        let state = State {
+            log: None,
+            role: Role::Unassigned,
+            leader_epoch: NO_EPOCH,
+            zk_version: 0,
+            replicas: 0,
+        };
+        let progress = Progress {
+            leader_epoch: NO_EPOCH,
+            leads: false,
+            high_watermark: 0,
+            log_end_offset: 0,
+            follower_log_ends: Arc::new([]),
+        };
+        Self {
+            topic_partition,
+            me,
+            metrics,
+            state: RwLock::new(state),
+            progress: watch::Sender::new(progress),
+        }
+    }
+
+    /// Its name.
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.topic_partition
+    }
+
+    /// The counters of its topic.
+    pub fn metrics(&self) -> &Arc<TopicMetrics> {
+        &self.metrics
+    }
+
+    /// The log, if this broker keeps a replica.
+    pub fn log(&self) -> Option<Arc<Log>> {
+        self.read_state().log.clone()
+    }
+
+    /// What this broker is to the partition, and since which leader epoch; none if it keeps no replica.
+    pub fn role(&self) -> Option<(RoleName, i32)> {
+        let state = self.read_state();
+        let name = match &state.role {
+            Role::Unassigned => return None,
+            Role::Leader(_) => RoleName::Leader,
+            Role::Follower(_) => RoleName::Follower,
+        };
+        Some((name, state.leader_epoch))
+    }
+
+    /// The leader epoch last accepted from a controller, or -1.
+    pub fn leader_epoch(&self) -> i32 {
+        self.read_state().leader_epoch
+    }
+
+    /// The broker this one follows, if it follows.
+    pub fn leader(&self) -> Option<BrokerId> {
+        match &self.read_state().role {
+            Role::Unassigned => None,
+            Role::Leader(_) => Some(self.me),
+            Role::Follower(leader) => Some(*leader),
+        }
+    }
+
+    /// The ISR and the version of its node, if this broker leads.
+    pub fn isr(&self) -> Option<(Vec<BrokerId>, i32)> {
+        let state = self.read_state();
+        match &state.role {
+            Role::Leader(isr) => Some((lock(isr).members().to_vec(), state.zk_version)),
+            Role::Unassigned | Role::Follower(_) => None,
+        }
+    }
+
+    /// How many replicas are assigned.
+    pub fn replicas(&self) -> usize {
+        self.read_state().replicas
+    }
+
+    /// First offset that is not committed.
+    pub fn high_watermark(&self) -> i64 {
+        self.progress.borrow().high_watermark
+    }
+
+    /// A receiver of everything that changes how far the partition is.
+    pub fn subscribe(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// Appends what a producer sent, if this broker leads.
+    pub fn append(&self, set: ProducedSet, acks: Acks) -> Result<Appended, Error> {
+        let state = self.read_state();
+        let (log, isr) = state.leading()?;
+        let config = log.config();
+        if acks == Acks::AllInSync {
+            let (in_sync, required) = (lock(isr).members().len(), required(&config));
+            if in_sync < required {
+                return Err(Error::NotEnoughReplicas { in_sync, required });
+            }
+        }
+        let checked = set.check(&config.limits())?;
+        let leader_epoch = state.leader_epoch;
+        if checked.is_empty() {
+            return Ok(Appended {
+                base_offset: None,
+                end_offset: 0,
+                messages: 0,
+                leader_epoch,
+            });
+        }
+        let appended = log.append(checked)?;
+        self.publish(&state);
+        let messages = u64::try_from(appended.end_offset - appended.base_offset).unwrap_or(0);
+        Ok(Appended {
+            base_offset: Some(appended.base_offset),
+            end_offset: appended.end_offset,
+            messages,
+            leader_epoch,
+        })
+    }
+
+    /// Whether the append is acknowledged already, or why it never will be; none if that has to be awaited.
+    pub fn is_acknowledged(&self, appended: &Appended, acks: Acks) -> Option<Result<(), Error>> {
+        let progress = self.progress.borrow();
+        if !settles(&progress, appended, acks) {
+            return None;
+        }
+        let settled = progress.clone();
+        drop(progress);
+        Some(self.verdict(&settled, appended, acks))
+    }
+
+    /// Waits until as many replicas as `acks` asks for have what was appended.
+    pub async fn acknowledged(&self, appended: &Appended, acks: Acks) -> Result<(), Error> {
+        let mut progress = self.progress.subscribe();
+        let settled = progress
+            .wait_for(|progress| settles(progress, appended, acks))
+            .await
+            .map(|progress| progress.clone())
+            .map_err(|_closed| Error::NotLeader)?;
+        self.verdict(&settled, appended, acks)
+    }
+
+    /// Finds what a fetch from `offset` may be answered with.
+    pub fn read(&self, reader: Reader, offset: i64, max_bytes: i32) -> Result<Found, Error> {
+        let state = self.read_state();
+        let log = match reader {
+            Reader::DebuggingConsumer => state.log.as_ref().ok_or(Error::NoReplica)?,
+            Reader::Consumer | Reader::Follower(_) => state.leading()?.0,
+        };
+        let high_watermark = self.high_watermark();
+        let nothing = Found {
+            high_watermark,
+            messages: None,
+            ends_closed_segment: false,
+        };
+        let log_end_offset = log.log_end_offset();
+        if offset == log_end_offset {
+            return Ok(nothing);
+        }
+        if offset > log_end_offset || offset < log.log_start_offset() {
+            let first = log.log_start_offset();
+            return Err(crate::log::Error::OffsetOutOfRange {
+                asked: offset,
+                first,
+                end: log_end_offset,
+            }
+            .into());
+        }
+        let below = match reader {
+            Reader::Follower(_) => None,
+            Reader::Consumer | Reader::DebuggingConsumer => Some(high_watermark),
+        };
+        let max_bytes = u64::try_from(max_bytes).map_err(|_negative| Error::NegativeFetchSize(max_bytes))?;
+        if max_bytes == 0 || below == Some(offset) {
+            return Ok(nothing);
+        }
+        if below.is_some_and(|below| offset > below) {
+            return Err(Error::NotCommitted {
+                asked: offset,
+                high_watermark,
+            });
+        }
+        let read = log.read(offset, max_bytes, below)?;
+        Ok(Found {
+            high_watermark,
+            messages: read.messages,
+            ends_closed_segment: read.ends_closed_segment,
+        })
+    }
+
+    /// Notes where a follower's fetch stands, which may move the high watermark. `offset` is none after an error.
+    pub fn record_fetch(&self, follower: BrokerId, offset: Option<i64>) -> Result<(), Error> {
+        let state = self.read_state();
+        let (_log, isr) = state.leading()?;
+        if !lock(isr).record_fetch(follower, offset) {
+            return Err(Error::NotAFollower(follower));
+        }
+        self.publish(&state);
+        Ok(())
+    }
+
+    /// Takes the lead at a new leader epoch. `checkpoint` is the high watermark known from disk.
+    pub(crate) fn become_leader(&self, log: Arc<Log>, order: &PartitionState, checkpoint: i64) {
+        let mut state = self.write_state();
+        let high_watermark = self.known_high_watermark(&state, &log, checkpoint);
+        *state = State {
+            log: Some(log),
+            role: Role::Leader(Mutex::new(Isr::new(self.me, &order.replicas, &order.isr))),
+            leader_epoch: order.leader_epoch,
+            zk_version: order.zk_version,
+            replicas: order.replicas.len(),
+        };
+        self.progress
+            .send_modify(|progress| progress.high_watermark = high_watermark);
+        self.publish(&state);
+    }
+
+    /// Stops leading, and takes note of whom to follow.
+    pub(crate) fn become_follower(
+        &self,
+        log: Arc<Log>,
+        leader: BrokerId,
+        order: &PartitionState,
+        checkpoint: i64,
+    ) {
+        let mut state = self.write_state();
+        let high_watermark = self.known_high_watermark(&state, &log, checkpoint);
+        *state = State {
+            log: Some(log),
+            role: Role::Follower(leader),
+            leader_epoch: order.leader_epoch,
+            zk_version: order.zk_version,
+            replicas: order.replicas.len(),
+        };
+        self.progress
+            .send_modify(|progress| progress.high_watermark = high_watermark);
+        self.publish(&state);
+    }
+
+    /// Gives the partition its log without changing its role: the controller named a leader that is not alive.
+    pub(crate) fn attach_log(&self, log: Arc<Log>, checkpoint: i64) {
+        let mut state = self.write_state();
+        if state.log.is_none() {
+            let high_watermark = self.known_high_watermark(&state, &log, checkpoint);
+            state.log = Some(log);
+            self.progress
+                .send_modify(|progress| progress.high_watermark = high_watermark);
+        }
+    }
+
+    /// Gives up its log and its role, so that the log can be deleted.
+    pub(crate) fn detach(&self) {
+        let mut state = self.write_state();
+        state.log = None;
+        state.role = Role::Unassigned;
+        self.publish(&state);
+    }
+
+    /// The high watermark a new role starts with: what this process knows, else the checkpoint, capped by the log.
+    fn known_high_watermark(&self, state: &State, log: &Log, checkpoint: i64) -> i64 {
+        let known = if state.log.is_some() {
+            self.high_watermark()
+        } else {
+            checkpoint
+        };
+        known.min(log.log_end_offset()).max(log.log_start_offset())
+    }
+
+    /// Publishes the new progress. The ISR's lock orders publications, so that the high watermark never moves back.
+    fn publish(&self, state: &State) {
+        let (leads, guard) = match &state.role {
+            Role::Leader(isr) => (true, Some(lock(isr))),
+            Role::Unassigned | Role::Follower(_) => (false, None),
+        };
+        // Read under the ISR's lock: of two appends that publish, the later one sees both.
+        let log_end_offset = state.log.as_ref().map_or(0, |log| log.log_end_offset());
+        self.progress.send_if_modified(|progress| {
+            let old = (
+                progress.leader_epoch,
+                progress.leads,
+                progress.high_watermark,
+                progress.log_end_offset,
+            );
+            if let Some(isr) = &guard {
+                if isr.members().len() > 1 || !progress.follower_log_ends.is_empty() {
+                    progress.follower_log_ends = isr.follower_log_ends();
+                }
+                progress.high_watermark = Isr::high_watermark(
+                    progress.high_watermark,
+                    log_end_offset,
+                    &progress.follower_log_ends,
+                );
+            } else {
+                progress.follower_log_ends = Arc::new([]);
+            }
+            progress.log_end_offset = log_end_offset;
+            progress.leader_epoch = state.leader_epoch;
+            progress.leads = leads;
+            old != (
+                progress.leader_epoch,
+                progress.leads,
+                progress.high_watermark,
+                progress.log_end_offset,
+            ) || !progress.follower_log_ends.is_empty()
+        });
+    }
+
+    /// What a settled append is answered with.
+    fn verdict(&self, progress: &Progress, appended: &Appended, acks: Acks) -> Result<(), Error> {
+        if progress.leader_epoch != appended.leader_epoch || !progress.leads {
+            return Err(Error::NotLeader);
+        }
+        if matches!(acks, Acks::AllInSync | Acks::AllInSyncUnchecked) {
+            let (in_sync, required) = (progress.isr_len(), self.min_insync_replicas());
+            if in_sync < required {
+                return Err(Error::NotEnoughReplicasAfterAppend { in_sync, required });
+            }
+        }
+        Ok(())
+    }
+
+    /// The topic's `min.insync.replicas`.
+    pub fn min_insync_replicas(&self) -> usize {
+        self.read_state()
+            .log
+            .as_ref()
+            .map_or(1, |log| required(&log.config()))
+    }
+
+    fn read_state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_state(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn leading(&self) -> Result<(&Arc<Log>, &Mutex<Isr>), Error> {
+        match (&self.role, &self.log) {
+            (Role::Leader(isr), Some(log)) => Ok((log, isr)),
+            _ => Err(Error::NotLeader),
+        }
+    }
+}
+
+/// Whether nothing more needs to be awaited: enough replicas have it, or the leadership it belongs to is over.
+fn settles(progress: &Progress, appended: &Appended, acks: Acks) -> bool {
+    progress.leader_epoch != appended.leader_epoch
+        || !progress.leads
+        || progress.acknowledges(appended.end_offset, acks)
+}
+
+fn required(config: &LogConfig) -> usize {
+    usize::try_from(config.min_in_sync_replicas).unwrap_or(usize::MAX)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,275 @@
+//! Which partitions live here, and what the controller makes of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
+
+use tokio::sync::watch;
+
+use crate::log::Log;
+use crate::log::LogConfig;
+use crate::log::Logs;
+use crate::metrics::Metrics;
+use crate::protocol::ErrorCode;
+use crate::protocol::leader_and_isr::Leader;
+use crate::protocol::leader_and_isr::LeaderAndIsrRequest;
+use crate::protocol::leader_and_isr::PartitionState;
+use crate::protocol::stop_replica::StopReplicaRequest;
+use crate::replication::error::Error;
+use crate::replication::high_watermarks::HighWatermarks;
+use crate::replication::partition::Partition;
+use crate::replication::partition::RoleName;
+use crate::types::BrokerId;
+use crate::types::TopicPartition;
+use crate::types::listed;
+
+/// The partitions of each topic, by number.
+type Topics = HashMap<Arc<str>, HashMap<i32, Arc<Partition>>>;
+
+/// Every partition that this broker leads, follows, or has heard of.
+#[derive(Debug)]
+pub struct Partitions {
+    me: BrokerId,
+    logs: Arc<Logs>,
+    high_watermarks: HighWatermarks,
+    metrics: Metrics,
+    topics: RwLock<Topics>,
+    changes: watch::Sender<u64>,
+}
+
+/// What became of one partition that a controller gave orders for.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The partition.
+    pub topic_partition: TopicPartition,
+    /// The answer for it.
+    pub result: Result<Transition, Error>,
+}
+
+/// What an order changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transition {
+    /// This broker leads now.
+    Leads,
+    /// This broker follows now.
+    Follows,
+    /// The order is older than what the broker has, or a repetition.
+    Stale,
+    /// The leader is not alive: nothing but the log was prepared.
+    NoLeader,
+    /// This broker is no replica; it only remembers that the partition exists.
+    NotAssigned,
+    /// The replica is stopped, perhaps deleted.
+    Stopped,
+}
+
+impl Transition {
+    /// The code of the answer, or none if the partition is left out of it.
+    pub fn error_code(self) -> Option<ErrorCode> {
+        match self {
+            Self::NotAssigned => None,
+            Self::Stale => Some(ErrorCode::StaleLeaderEpoch),
+            Self::Leads | Self::Follows | Self::NoLeader | Self::Stopped => Some(ErrorCode::None),
+        }
+    }
+}
+
+impl Partitions {
+    /// No partition yet: the controller says which.
+    pub fn new(me: BrokerId, logs: Arc<Logs>, high_watermarks: HighWatermarks, metrics: Metrics) -> Self {
+        let topics = RwLock::new(HashMap::new());
+        Self {
+            me,
+            logs,
+            high_watermarks,
+            metrics,
+            topics,
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    /// A partition that this broker knows.
+    pub fn get(&self, topic: &str, partition: i32) -> Option<Arc<Partition>> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        topics.get(topic)?.get(&partition).cloned()
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<Arc<Partition>> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        topics.values().flat_map(HashMap::values).cloned().collect()
+    }
+
+    /// Changes whenever a role does: what this broker serves may be another thing now.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// The roles of this broker, for all partitions that it keeps a replica of.
+    pub fn roles(&self) -> Vec<(TopicPartition, RoleName, i32)> {
+        let role = |partition: Arc<Partition>| {
+            partition
+                .role()
+                .map(|(role, epoch)| (partition.topic_partition().clone(), role, epoch))
+        };
+        self.all().into_iter().filter_map(role).collect()
+    }
+
+    /// Takes the roles that a controller orders, with the settings of each topic whose log is new. Blocks on the disk.
+    pub fn apply_roles(
+        &self,
+        order: &LeaderAndIsrRequest,
+        config: impl Fn(&str) -> LogConfig,
+    ) -> Vec<Outcome> {
+        let outcome = |(topic, number, state): &(String, i32, PartitionState)| {
+            let topic_partition = TopicPartition::new(topic.as_str(), *number);
+            let partition = self.get_or_create(&topic_partition);
+            let alive = |leader: BrokerId| order.live_leaders.iter().any(|endpoint| endpoint.id == leader);
+            let result = self.apply_role(&partition, state, alive, || config(topic));
+            Outcome {
+                topic_partition,
+                result,
+            }
+        };
+        let outcomes: Vec<_> = order.partitions.iter().map(outcome).collect();
+        for (transition, role) in [(Transition::Leads, "leader"), (Transition::Follows, "follower")] {
+            let taken = |outcome: &&Outcome| matches!(&outcome.result, Ok(result) if *result == transition);
+            let names: Vec<_> = outcomes
+                .iter()
+                .filter(taken)
+                .map(|outcome| &outcome.topic_partition)
+                .collect();
+            if !names.is_empty() {
+                tracing::info!("{role} of {}", listed(&names));
+            }
+        }
+        self.changed();
+        outcomes
+    }
+
+    fn apply_role(
+        &self,
+        partition: &Partition,
+        state: &PartitionState,
+        alive: impl Fn(BrokerId) -> bool,
+        config: impl FnOnce() -> LogConfig,
+    ) -> Result<Transition, Error> {
+        let name = partition.topic_partition();
+        if state.leader_epoch <= partition.leader_epoch() {
+            return Ok(Transition::Stale);
+        }
+        if !state.replicas.contains(&self.me) {
+            return Ok(Transition::NotAssigned);
+        }
+        let log = self.log(name, config)?;
+        let checkpoint = self.high_watermarks.of(name);
+        match state.leader {
+            Leader::Broker(leader) if leader == self.me => {
+                partition.become_leader(log, state, checkpoint);
+                tracing::debug!(
+                    "{name}: leader at epoch {}, ISR {:?}",
+                    state.leader_epoch,
+                    numbers(&state.isr)
+                );
+                Ok(Transition::Leads)
+            }
+            Leader::Broker(leader) if alive(leader) => {
+                partition.become_follower(log, leader, state, checkpoint);
+                tracing::debug!(
+                    "{name}: follower of broker {leader} at epoch {}",
+                    state.leader_epoch
+                );
+                Ok(Transition::Follows)
+            }
+            Leader::Broker(_) | Leader::None | Leader::Deleted => {
+                partition.attach_log(log, checkpoint);
+                tracing::warn!("{name}: no live leader at epoch {}", state.leader_epoch);
+                Ok(Transition::NoLeader)
+            }
+        }
+    }
+
+    /// Stops replicas, and deletes them if the order says so. Blocks on the disk.
+    pub fn stop(&self, order: &StopReplicaRequest) -> Vec<Outcome> {
+        let outcome = |(topic, number): &(String, i32)| {
+            let topic_partition = TopicPartition::new(topic.as_str(), *number);
+            let result = if order.delete {
+                self.delete(&topic_partition)
+            } else {
+                Ok(())
+            };
+            Outcome {
+                topic_partition,
+                result: result.map(|()| Transition::Stopped),
+            }
+        };
+        let outcomes = order.partitions.iter().map(outcome).collect();
+        self.changed();
+        outcomes
+    }
+
+    fn delete(&self, name: &TopicPartition) -> Result<(), Error> {
+        if let Some(partition) = self.get(&name.topic, name.partition) {
+            partition.detach();
+        }
+        {
+            let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+            if let Some(partitions) = topics.get_mut(&name.topic) {
+                partitions.remove(&name.partition);
+                if partitions.is_empty() {
+                    topics.remove(&name.topic);
+                }
+            }
+        }
+        self.high_watermarks.forget(name);
+        self.logs.delete(name)?;
+        tracing::info!("{name}: deleted");
+        Ok(())
+    }
+
+    /// Gives the logs of a topic its changed configuration.
+    pub fn configure(&self, topic: &str, config: &LogConfig) {
+        for log in self
+            .logs
+            .all()
+            .iter()
+            .filter(|log| &*log.topic_partition().topic == topic)
+        {
+            log.set_config(config.clone());
+        }
+    }
+
+    /// Writes the high watermarks to disk. Blocks.
+    pub fn checkpoint_high_watermarks(&self) -> Result<(), Error> {
+        Ok(self.high_watermarks.write(&self.logs, &self.all())?)
+    }
+
+    fn get_or_create(&self, name: &TopicPartition) -> Arc<Partition> {
+        if let Some(partition) = self.get(&name.topic, name.partition) {
+            return partition;
+        }
+        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+        let partitions = topics.entry(Arc::clone(&name.topic)).or_default();
+        let new = || {
+            let metrics = self.metrics.topics().topic(&name.topic);
+            Arc::new(Partition::new(name.clone(), self.me, metrics))
+        };
+        Arc::clone(partitions.entry(name.partition).or_insert_with(new))
+    }
+
+    fn log(&self, name: &TopicPartition, config: impl FnOnce() -> LogConfig) -> Result<Arc<Log>, Error> {
+        match self.logs.get(name) {
+            Some(log) => Ok(log),
+            None => Ok(self.logs.create(name, config())?),
+        }
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+}
+
+fn numbers(brokers: &[BrokerId]) -> Vec<i32> {
+    brokers.iter().map(|id| id.0).collect()
+}

@@ -1,0 +1,21 @@
+//! Whole-broker tests: real processes, real ZooKeeper, real clients.
+//!
+//! Every test runs against Gregor, or against the reference (Apache Kafka 0.8.2.2) when the environment says
+//! `GREGOR_TEST_BROKER=reference`: what a test demands of Gregor, the original has shown.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that meets something unforeseen fails by panicking"
+)]
+
+mod clients;
+mod consumer_offsets;
+mod durability;
+mod mistakes;
+mod readme;
+mod registration;
+mod running;
+mod support;
+mod zero_copy;
+mod zookeeper;

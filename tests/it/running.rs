@@ -1,0 +1,558 @@
+//! Running it: the program as people start, watch and stop it.
+
+use std::fs::File;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Pid;
+use rustix::process::Signal;
+
+use crate::support::Need;
+use crate::support::broker::Broker;
+use crate::support::broker::Setup;
+use crate::support::chroot;
+use crate::support::clients::Python;
+use crate::support::clients::Release;
+use crate::support::eventually::eventually;
+use crate::support::gregor;
+use crate::support::have;
+use crate::support::namespace::Network;
+use crate::support::numbered::acknowledged;
+use crate::support::numbered::numbered;
+use crate::support::process::Running;
+use crate::support::process::run;
+use crate::support::project;
+use crate::support::reference;
+use crate::support::scratch;
+use crate::support::wire;
+use crate::support::znodes;
+use crate::support::zookeeper::Version;
+use crate::support::zookeeper::ZooKeeper;
+
+const NEEDS: [Need; 3] = [Need::Gregor, Need::Reference, Need::Python];
+
+/// What docker grants before it kills.
+const STOP: Duration = Duration::from_secs(10);
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// One run of the program with these arguments.
+fn program(arguments: &[&str]) -> Command {
+    let mut command = gregor();
+    command.args(arguments);
+    command
+}
+
+#[test]
+fn every_subcommand_has_help_and_a_version() {
+    if !have(&[Need::Gregor]) {
+        return;
+    }
+    let help = run(program(&["--help"]), b"", SOON).succeeded().text();
+    for subcommand in ["server", "dev", "console-producer", "console-consumer"] {
+        assert!(help.contains(subcommand), "{subcommand} is missing: {help}");
+        let text = run(program(&[subcommand, "--help"]), b"", SOON)
+            .succeeded()
+            .text();
+        assert!(text.contains("USAGE") && text.contains(subcommand), "{text}");
+        let text = run(program(&[subcommand, "--version"]), b"", SOON)
+            .succeeded()
+            .text();
+        assert!(text.contains(env!("CARGO_PKG_VERSION")), "{text}");
+    }
+    let text = run(program(&["--version"]), b"", SOON).succeeded().text();
+    assert!(
+        text.contains(&format!("gregor {}", env!("CARGO_PKG_VERSION"))),
+        "{text}"
+    );
+    let unknown = run(program(&["no-such-command"]), b"", SOON);
+    assert!(
+        !unknown.status.success() && !unknown.stderr.is_empty(),
+        "{}",
+        unknown.account()
+    );
+}
+
+/// SIGTERM and SIGINT: a clean stop within 10 seconds, with clients connected, under load, with a fetch waiting.
+#[test]
+fn sigterm_and_sigint_stop_it_cleanly_under_load() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    let connect = chroot(&zookeeper, "stop");
+    let mut broker = Broker::start(&connect);
+    broker.create_topic("orders", 1, &[]);
+    broker.create_topic("quiet", 1, &[]);
+    for signal in [Signal::TERM, Signal::INT] {
+        let load = Release::Kafka20.load(&broker.bootstrap(), "orders", "load", "-1");
+        let mut kcat = Command::new("kcat");
+        kcat.args([
+            "-C",
+            "-b",
+            &broker.bootstrap(),
+            "-t",
+            "quiet",
+            "-X",
+            "fetch.wait.max.ms=60000",
+        ]);
+        kcat.args([
+            "-X",
+            "api.version.request=false",
+            "-X",
+            "broker.version.fallback=0.8.2.2",
+        ]);
+        let _waiting = Running::start(kcat, None);
+        eventually("the load is under way", SOON, || {
+            let count = acknowledged(&load.stdout()).len();
+            if count > 500 { Ok(()) } else { Err(count) }
+        });
+        broker.signal(signal);
+        let status = eventually("it stops", STOP, || broker.exited().ok_or("it runs"));
+        assert_eq!(status.code(), Some(0), "{signal:?}");
+        assert!(
+            broker.data().join(".kafka_cleanshutdown").exists(),
+            "the mark of a clean stop"
+        );
+        assert!(
+            znodes::node(&connect, "/brokers/ids/0").is_none(),
+            "it is gone from ZooKeeper at once"
+        );
+        broker.kill();
+        broker.start_again();
+    }
+}
+
+/// The reference waits for ever when ZooKeeper is away; Gregor does not.
+#[test]
+fn sigterm_stops_it_while_zookeeper_is_away_or_hangs() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let mut zookeeper = ZooKeeper::start(Version::Reference);
+    let mut broker = Broker::start(&chroot(&zookeeper, "stop-without"));
+    broker.create_topic("orders", 1, &[]);
+    zookeeper.freeze();
+    assert_eq!(broker.stop_within(STOP).code(), Some(0));
+    zookeeper.thaw();
+
+    broker.start_again();
+    zookeeper.kill();
+    assert_eq!(broker.stop_within(STOP).code(), Some(0));
+    assert!(
+        broker.data().join(".kafka_cleanshutdown").exists(),
+        "the mark of a clean stop"
+    );
+}
+
+/// `--check` says what it finds without starting anything.
+#[test]
+fn check_finds_mistakes_without_starting() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    let connect = chroot(&zookeeper, "check");
+    let check = |setup: &Setup| {
+        let mut command = setup.command();
+        command.arg("--check");
+        run(command, b"", SOON)
+    };
+
+    let good = Setup::new(&connect);
+    check(&good).succeeded();
+    assert!(!good.data().join(".lock").exists(), "it leaves no trace on disk");
+    assert!(
+        znodes::node(&zookeeper.address(), "/check/brokers/ids/0").is_none(),
+        "none in ZooKeeper"
+    );
+    let wrong = Setup::new(&connect).set("num.partitions", "many");
+    let found = check(&wrong);
+    assert_eq!(found.status.code(), Some(1), "{}", found.account());
+    assert!(found.account().contains("num.partitions"), "{}", found.account());
+
+    let live = Broker::start(&connect);
+    let taken = check(&Setup::new(&connect).set("port", live.address().port().to_string()));
+    assert_eq!(taken.status.code(), Some(1), "{}", taken.account());
+    for expected in [live.bootstrap(), live.address().port().to_string()] {
+        assert!(taken.account().contains(&expected), "{}", taken.account());
+    }
+}
+
+/// The file, then `KAFKA_*` variables, then `--override`: the later one wins.
+#[test]
+fn overrides_win_over_variables_over_the_file() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    let connect = chroot(&zookeeper, "precedence");
+    let setup = Setup::new(&connect).set("num.partitions", "2");
+    let mut command = setup.command();
+    command
+        .env("KAFKA_NUM_PARTITIONS", "3")
+        .env("KAFKA_BROKER_ID", "4");
+    command.args(["--override", "broker.id=5"]);
+    let broker = Running::start(command, None);
+    eventually(
+        "the broker is registered with the id of the override",
+        SOON,
+        || {
+            znodes::node(&connect, "/brokers/ids/5")
+                .map(|_| ())
+                .ok_or_else(|| broker.stderr())
+        },
+    );
+    let bootstrap = format!("127.0.0.1:{}", setup.port());
+    Python::start(Release::Kafka20, &bootstrap).produce("orders", "none", "1", &numbered("python", 1));
+    let topic = znodes::node(&connect, "/brokers/topics/orders")
+        .and_then(|node| node.data)
+        .unwrap();
+    for partition in ["\"0\":[5]", "\"1\":[5]", "\"2\":[5]"] {
+        assert!(topic.contains(partition), "{topic}");
+    }
+    broker.signal(Signal::TERM);
+    broker.wait(STOP);
+}
+
+/// The process that another one started.
+fn child_of(parent: Pid) -> Option<Pid> {
+    let parent = parent.as_raw_nonzero();
+    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    Pid::from_raw(children.split_whitespace().next()?.parse().ok()?)
+}
+
+/// On a terminal the start ends in a banner of at most eight lines; elsewhere there is none.
+#[test]
+fn the_banner_tells_what_one_wants_to_know() {
+    if !have(&NEEDS) || !have(&[Need::Terminal]) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    let connect = chroot(&zookeeper, "banner");
+    let setup = Setup::new(&connect);
+    let command: Vec<String> = std::iter::once(setup.command())
+        .flat_map(|command| {
+            let program = command.get_program().to_owned();
+            std::iter::once(program)
+                .chain(command.get_args().map(ToOwned::to_owned))
+                .collect::<Vec<_>>()
+        })
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let mut script = Command::new("script");
+    script.args(["-qfec", &command.join(" "), "/dev/null"]);
+    let terminal = Running::start(script, None);
+    let said = eventually("the banner", SOON, || {
+        let said = String::from_utf8_lossy(&terminal.stdout()).replace('\r', "");
+        if said.contains("Try:") {
+            Ok(said)
+        } else {
+            Err(said)
+        }
+    });
+    let lines: Vec<&str> = said.lines().collect();
+    let first = lines
+        .iter()
+        .position(|line| line.contains("gregor") && line.contains(env!("CARGO_PKG_VERSION")));
+    let last = lines.iter().position(|line| line.contains("Try:")).unwrap();
+    let banner = &lines[first.expect("it begins with name and version")..=last];
+    assert!(banner.len() <= 8, "{banner:#?}");
+    let text = banner.join("\n");
+    let data = setup.data();
+    for expected in [
+        &format!("127.0.0.1:{}", setup.port()),
+        &connect,
+        "3.4.6",
+        "controller",
+        &data.file_name().unwrap().to_string_lossy(),
+        "free",
+        "/metrics",
+        "console-producer",
+    ] {
+        assert!(text.contains(expected), "{expected} is missing: {text}");
+    }
+    let broker = child_of(terminal.pid()).expect("script runs the broker");
+    rustix::process::kill_process(broker, Signal::TERM).unwrap();
+    terminal.wait(STOP);
+
+    let mut plain = Setup::new(&connect).start();
+    assert!(!plain.output().contains("Try:"), "{}", plain.output());
+    plain.stop();
+}
+
+/// Without a file: id 0, port 9092, ZooKeeper on localhost:2181, data in ./gregor-data.
+#[test]
+fn it_runs_on_defaults() {
+    if !have(&NEEDS) || !have(&[Need::Namespaces, Need::Kcat]) {
+        return;
+    }
+    let network = Network::new();
+    let folder = scratch("defaults");
+    // Nothing listens there yet: an error with a hint, soon.
+    let mut server = network.command(env!("CARGO_BIN_EXE_gregor"));
+    server.arg("server").current_dir(folder.path());
+    let alone = run(server, b"", SOON);
+    assert!(!alone.status.success(), "{}", alone.account());
+    let hint = alone.stderr.lines().find(|line| line.starts_with("hint: "));
+    assert!(
+        hint.is_some_and(|hint| hint.contains("gregor dev")),
+        "{}",
+        alone.account()
+    );
+
+    let file = folder.path().join("zoo.cfg");
+    let text = format!("dataDir={}/zookeeper\nclientPort=2181\n", folder.path().display());
+    std::fs::write(&file, text).unwrap();
+    let launcher = reference::command(&["zookeeper"]);
+    let mut zookeeper = network.command(launcher.get_program());
+    zookeeper.args(launcher.get_args()).arg(&file);
+    let _zookeeper = Running::start(zookeeper, None);
+    let up = |port: u16| {
+        let mut probe = network.command("bash");
+        probe.args(["-c", &format!("exec 3<> /dev/tcp/127.0.0.1/{port}")]);
+        eventually("the port is open", SOON, || {
+            let tried = probe.output().unwrap();
+            if tried.status.success() {
+                Ok(())
+            } else {
+                Err(String::from_utf8_lossy(&tried.stderr).into_owned())
+            }
+        });
+    };
+    up(2181);
+    let mut server = network.command(env!("CARGO_BIN_EXE_gregor"));
+    server.arg("server").current_dir(folder.path());
+    let server = Running::start(server, None);
+    up(9092);
+    send_and_receive(&network, folder.path());
+    assert!(
+        folder.path().join("gregor-data/test-0").is_dir(),
+        "data in ./gregor-data"
+    );
+    server.signal(Signal::TERM);
+    server.wait(STOP);
+}
+
+/// The first message: two commands after the start, no address to type.
+fn send_and_receive(network: &Network, folder: &Path) {
+    let gregor = |arguments: &[&str]| {
+        let mut command = network.command(env!("CARGO_BIN_EXE_gregor"));
+        command.args(arguments).current_dir(folder);
+        command
+    };
+    let lines = b"hello\nworld\n";
+    run(gregor(&["console-producer", "--topic", "test"]), lines, SOON).succeeded();
+    let consumer = [
+        "console-consumer",
+        "--topic",
+        "test",
+        "--from-beginning",
+        "--max-messages",
+        "2",
+    ];
+    assert_eq!(run(gregor(&consumer), b"", SOON).succeeded().stdout, lines);
+    // And what they wrote is what everybody reads.
+    let mut kcat = network.command("kcat");
+    kcat.args([
+        "-b",
+        "localhost:9092",
+        "-X",
+        "broker.version.fallback=0.8.2.2",
+        "-X",
+        "api.version.request=false",
+    ]);
+    kcat.args(["-C", "-t", "test", "-o", "beginning", "-e", "-q"]);
+    assert_eq!(run(kcat, b"", SOON).succeeded().stdout, lines);
+}
+
+/// `gregor dev`: ZooKeeper and a broker from one command; Ctrl-C stops both; a second run goes on with the data.
+#[test]
+fn dev_runs_zookeeper_and_a_broker() {
+    if !have(&NEEDS) || !have(&[Need::ZooKeeper, Need::Namespaces, Need::Kcat]) {
+        return;
+    }
+    let network = Network::new();
+    let folder = scratch("dev");
+    let start = || {
+        let mut command = network.command(env!("CARGO_BIN_EXE_gregor"));
+        command.arg("dev").current_dir(folder.path());
+        let dev = Running::start(command, None);
+        eventually("both are ready", SOON, || {
+            let mut probe = network.command("bash");
+            probe.args(["-c", "exec 3<> /dev/tcp/127.0.0.1/9092 && echo up"]);
+            let tried = probe.output().unwrap();
+            if tried.status.success() {
+                Ok(())
+            } else {
+                Err(dev.stderr())
+            }
+        });
+        dev
+    };
+    let dev = start();
+    send_and_receive(&network, folder.path());
+    let listening = |port: u16| {
+        let mut probe = network.command("bash");
+        probe.args(["-c", &format!("exec 3<> /dev/tcp/127.0.0.1/{port}")]);
+        probe.output().unwrap().status.success()
+    };
+    assert!(listening(2181), "a real ZooKeeper on its usual port");
+    dev.signal(Signal::INT);
+    let ended = dev.wait(STOP + Duration::from_secs(5)).succeeded();
+    assert!(
+        !listening(2181) && !listening(9092),
+        "both have stopped: {}",
+        ended.account()
+    );
+
+    let dev = start();
+    let consumer = [
+        "console-consumer",
+        "--topic",
+        "test",
+        "--from-beginning",
+        "--max-messages",
+        "2",
+    ];
+    let mut command = network.command(env!("CARGO_BIN_EXE_gregor"));
+    command.args(consumer).current_dir(folder.path());
+    assert_eq!(run(command, b"", SOON).succeeded().text(), "hello\nworld\n");
+    // The kernel ends ZooKeeper with a `dev` that is killed, too, or the next start meets a stranger.
+    dev.signal(Signal::TERM);
+    dev.wait(STOP + Duration::from_secs(5));
+    assert!(
+        !listening(2181) && !listening(9092),
+        "SIGTERM is as good as Ctrl-C"
+    );
+}
+
+/// Metrics, health and readiness over HTTP, with what the broker has done in them.
+#[test]
+fn metrics_count_what_went_in_and_out() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    let broker = Broker::start(&chroot(&zookeeper, "metrics"));
+    let mut python = Python::start(Release::Kafka20, &broker.bootstrap());
+    python.produce("orders", "none", "1", &numbered("python", 25));
+    assert_eq!(python.consume("orders", 0, 0).len(), 25);
+
+    let get = |path: &str| wire::http_get(broker.metrics_address(), path).unwrap();
+    assert_eq!(get("/healthz").0, 200);
+    assert_eq!(get("/readyz").0, 200);
+    let (status, text) = get("/metrics");
+    assert_eq!(status, 200);
+    let line = text.lines().find(|line| {
+        line.starts_with("kafka_server_brokertopicmetrics_messagesin") && line.contains("orders")
+    });
+    assert!(
+        line.is_some_and(|line| line.ends_with(" 25")),
+        "{line:?} in {text}"
+    );
+    for (name, _) in text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once([' ', '{']))
+    {
+        assert!(
+            text.contains(&format!("# HELP {}", base(name))),
+            "{name} has no help text"
+        );
+    }
+}
+
+/// A summary's or histogram's own name.
+fn base(name: &str) -> &str {
+    ["_sum", "_count", "_bucket"]
+        .iter()
+        .find_map(|suffix| name.strip_suffix(suffix))
+        .unwrap_or(name)
+}
+
+/// The descriptors it may open are raised to the hard limit.
+#[test]
+fn it_raises_its_limit_of_open_files() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    let setup = Setup::new(&chroot(&zookeeper, "open-files"));
+    let server = setup.command();
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", r#"ulimit -S -n 256; exec "$0" "$@""#])
+        .arg(server.get_program())
+        .args(server.get_args());
+    let broker = Running::start(limited, None);
+    let limits = eventually("the limit is raised", SOON, || {
+        let limits = format!("/proc/{}/limits", broker.pid().as_raw_nonzero());
+        let limits = std::io::read_to_string(File::open(limits).map_err(|error| error.to_string())?);
+        let line = limits.map_err(|error| error.to_string())?;
+        let line = line
+            .lines()
+            .find(|line| line.starts_with("Max open files"))
+            .unwrap_or_default()
+            .to_owned();
+        let values: Vec<&str> = line.split_whitespace().skip(3).take(2).collect();
+        if values[0] == values[1] {
+            Ok(line)
+        } else {
+            Err(line)
+        }
+    });
+    assert!(!limits.contains(" 256 "), "{limits}");
+    eventually("it serves", SOON, || {
+        TcpStream::connect(("127.0.0.1", setup.port())).map(|_| ())
+    });
+    broker.signal(Signal::TERM);
+    broker.wait(STOP);
+}
+
+/// The quick start's first run sends a real file through; the second goes on where it left off; `stop` stops both.
+#[test]
+fn the_quick_start_goes_on_where_it_left_off() {
+    if !have(&NEEDS) || !have(&[Need::ZooKeeper, Need::Namespaces, Need::Kcat]) {
+        return;
+    }
+    let network = Network::new();
+    let folder = scratch("quickstart");
+    let quickstart = |arguments: &[&str]| {
+        let mut command = network.command(project().join("scripts/quickstart.sh"));
+        command
+            .args(arguments)
+            .env("GREGOR_HOME", folder.path())
+            .env("GREGOR_BINARY", env!("CARGO_BIN_EXE_gregor"));
+        run(command, b"", Duration::from_secs(60)).succeeded().text()
+    };
+    let license = std::fs::read_to_string(project().join("LICENSE")).unwrap();
+    let count = license.lines().filter(|line| !line.is_empty()).count();
+    let first = quickstart(&[]);
+    assert!(
+        first.contains(&format!("Sent the {count} lines of LICENSE")),
+        "{first}"
+    );
+    assert!(
+        first.contains("Apache License") && first.contains("quickstart.sh stop"),
+        "{first}"
+    );
+    let second = quickstart(&[]);
+    assert!(
+        second.contains(&format!("(offsets {count} to {})", 2 * count - 1)),
+        "{second}"
+    );
+    let stopped = quickstart(&["stop"]);
+    assert!(
+        stopped.contains("broker") && stopped.contains("zookeeper"),
+        "{stopped}"
+    );
+    let third = quickstart(&[]);
+    assert!(
+        third.contains(&format!("(offsets {} to {})", 2 * count, 3 * count - 1)),
+        "{third}"
+    );
+    quickstart(&["stop"]);
+}

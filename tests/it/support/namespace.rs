@@ -1,0 +1,58 @@
+//! A network of its own, in which every port is free: for what runs on default ports, as users do.
+
+use std::ffi::OsStr;
+use std::io::BufRead;
+use std::io::BufReader;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+
+/// A network namespace with nothing but a loopback interface; gone when dropped.
+#[derive(Debug)]
+pub(crate) struct Network {
+    holder: Child,
+}
+
+impl Network {
+    /// Opens one.
+    pub(crate) fn new() -> Self {
+        let mut holder = Command::new("unshare")
+            .args(["--net", "sh", "-c", "ip link set lo up && echo up && cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("start unshare");
+        let mut line = String::new();
+        BufReader::new(holder.stdout.take().expect("was asked for"))
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "up\n", "the loopback interface is up");
+        Self { holder }
+    }
+
+    /// Whether this machine allows them.
+    pub(crate) fn allowed() -> bool {
+        let tried = Command::new("unshare")
+            .args(["--net", "ip", "link", "set", "lo", "up"])
+            .output();
+        tried.is_ok_and(|output| output.status.success())
+    }
+
+    /// A program that runs inside.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--net=/proc/{}/ns/net", self.holder.id()))
+            .arg("--")
+            .arg(program);
+        command
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        // Fails only when it has ended already.
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}

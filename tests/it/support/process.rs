@@ -1,0 +1,160 @@
+//! Programs as child processes: with standard input, captured output and a deadline; killed when dropped.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::ExitStatus;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::Pid;
+use rustix::process::Signal;
+
+use super::eventually::within;
+use super::scratch;
+
+/// What a program that has ended left behind.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+    command: String,
+}
+
+impl Finished {
+    /// Panics with everything the program said unless it ended with 0.
+    #[track_caller]
+    pub(crate) fn succeeded(self) -> Self {
+        assert!(self.status.success(), "{}", self.account());
+        self
+    }
+
+    /// Standard output as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Command, exit and both outputs: what a failed assertion prints.
+    pub(crate) fn account(&self) -> String {
+        format!(
+            "{}\n{}\nstdout: {}\nstderr: {}",
+            self.command,
+            self.status,
+            self.text(),
+            self.stderr
+        )
+    }
+}
+
+/// Runs a program to its end; panics with its output when it is not done at the deadline.
+#[track_caller]
+pub(crate) fn run(command: Command, stdin: &[u8], deadline: Duration) -> Finished {
+    let mut running = Running::start(command, Some(stdin));
+    let status = within(deadline, || running.exited());
+    let account = running.finished(status);
+    match status {
+        Some(_) => account,
+        None => panic!("not done after {deadline:?}: {}", account.account()),
+    }
+}
+
+/// A program that runs, its output going to files.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    directory: tempfile::TempDir,
+    command: String,
+}
+
+impl Running {
+    /// Starts a program; without `stdin` it reads an empty file.
+    #[track_caller]
+    pub(crate) fn start(mut command: Command, stdin: Option<&[u8]>) -> Self {
+        let directory = scratch("run");
+        let file = |name: &str| File::create(directory.path().join(name)).unwrap();
+        command.stdout(file("stdout")).stderr(file("stderr"));
+        command.stdin(if stdin.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        });
+        let name = format!("{command:?}");
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("start {name}: {error}"));
+        if let (Some(bytes), Some(mut pipe)) = (stdin, child.stdin.take()) {
+            let bytes = bytes.to_vec();
+            // A program that ends before it has read everything is judged by its exit, not by this pipe.
+            std::thread::spawn(move || pipe.write_all(&bytes));
+        }
+        Self {
+            child,
+            directory,
+            command: name,
+        }
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(self.pid(), signal).expect("signal a child that was not waited for");
+    }
+
+    /// Its exit status, once it has ended.
+    pub(crate) fn exited(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("wait for a child")
+    }
+
+    /// What it has written to standard output so far.
+    pub(crate) fn stdout(&self) -> Vec<u8> {
+        std::fs::read(self.path("stdout")).unwrap()
+    }
+
+    /// What it has written to standard error so far.
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.path("stderr")).unwrap()).into_owned()
+    }
+
+    /// Waits for its end; panics with its output at the deadline.
+    #[track_caller]
+    pub(crate) fn wait(mut self, deadline: Duration) -> Finished {
+        let status = within(deadline, || self.exited());
+        let finished = self.finished(status);
+        assert!(
+            status.is_some(),
+            "not done after {deadline:?}: {}",
+            finished.account()
+        );
+        finished
+    }
+
+    fn finished(&mut self, status: Option<ExitStatus>) -> Finished {
+        let status = status.unwrap_or_else(|| {
+            let _ = self.child.kill();
+            self.child.wait().expect("wait for a child")
+        });
+        Finished {
+            status,
+            stdout: self.stdout(),
+            stderr: self.stderr(),
+            command: self.command.clone(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Fails only when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,97 @@
+//! What the harness itself asks a broker, written out by hand so that it depends on nothing that is under test.
+
+use std::io::Error;
+use std::io::ErrorKind;
+use std::io::Read;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::net::TcpStream;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// A partition's number, error and leader.
+type Partition = (i32, i16, i32);
+
+/// What a broker says about its cluster.
+#[derive(Debug)]
+pub(crate) struct Metadata {
+    /// Id, host and port of each broker.
+    pub(crate) brokers: Vec<(i32, String, i32)>,
+    /// Topic, error, partitions.
+    pub(crate) topics: Vec<(String, i16, Vec<Partition>)>,
+}
+
+/// Asks for all topics.
+pub(crate) fn metadata(broker: SocketAddr) -> Result<Metadata, Error> {
+    let mut stream = TcpStream::connect_timeout(&broker, LIMIT)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    // size | key 3 | version 0 | correlation 7 | client id "test" | no topics: all of them
+    stream.write_all(b"\0\0\0\x12\0\x03\0\0\0\0\0\x07\0\x04test\0\0\0\0")?;
+    let mut size = [0; 4];
+    stream.read_exact(&mut size)?;
+    let mut frame = vec![0; usize::try_from(u32::from_be_bytes(size)).map_err(Error::other)?];
+    stream.read_exact(&mut frame)?;
+    let mut rest = Reader(&frame);
+    assert_eq!(rest.i32()?, 7, "the correlation id comes back");
+    let brokers = rest.array(|rest| Ok((rest.i32()?, rest.string()?, rest.i32()?)))?;
+    let topics = rest.array(|rest| {
+        let error = rest.i16()?;
+        let name = rest.string()?;
+        let partitions = rest.array(|rest| {
+            let error = rest.i16()?;
+            let partition = rest.i32()?;
+            let leader = rest.i32()?;
+            rest.array(Reader::i32)?;
+            rest.array(Reader::i32)?;
+            Ok((partition, error, leader))
+        })?;
+        Ok((name, error, partitions))
+    })?;
+    Ok(Metadata { brokers, topics })
+}
+
+/// A page over HTTP: its status and its body.
+pub(crate) fn http_get(server: SocketAddr, path: &str) -> Result<(u16, String), Error> {
+    let mut stream = TcpStream::connect_timeout(&server, LIMIT)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n"
+    )?;
+    let answer = std::io::read_to_string(stream)?;
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let (_, body) = answer.split_once("\r\n\r\n").ok_or(ErrorKind::UnexpectedEof)?;
+    Ok((status.ok_or(ErrorKind::InvalidData)?, body.to_owned()))
+}
+
+/// What is left of a frame.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+        let (first, rest) = self.0.split_first_chunk::<N>().ok_or(ErrorKind::UnexpectedEof)?;
+        self.0 = rest;
+        Ok(*first)
+    }
+
+    fn i16(&mut self) -> Result<i16, Error> {
+        Ok(i16::from_be_bytes(self.take()?))
+    }
+
+    fn i32(&mut self) -> Result<i32, Error> {
+        Ok(i32::from_be_bytes(self.take()?))
+    }
+
+    fn string(&mut self) -> Result<String, Error> {
+        let len = usize::try_from(self.i16()?).map_err(Error::other)?;
+        let (text, rest) = self.0.split_at_checked(len).ok_or(ErrorKind::UnexpectedEof)?;
+        self.0 = rest;
+        Ok(String::from_utf8_lossy(text).into_owned())
+    }
+
+    fn array<T>(&mut self, mut one: impl FnMut(&mut Self) -> Result<T, Error>) -> Result<Vec<T>, Error> {
+        let count = self.i32()?;
+        (0..count).map(|_| one(self)).collect()
+    }
+}

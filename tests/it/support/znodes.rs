@@ -1,0 +1,62 @@
+//! Looking at ZooKeeper through kazoo, which shares nothing with the code under test.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::clients::Release;
+use super::process::run;
+use super::project;
+
+/// One node, as kazoo sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct Znode {
+    pub(crate) path: String,
+    /// `None` for a node without data, which is not the same as empty data.
+    pub(crate) data: Option<String>,
+    pub(crate) ephemeral: bool,
+    pub(crate) version: i64,
+    /// The transaction that created it: nodes in the order of their creation.
+    pub(crate) created: i64,
+    pub(crate) acl: String,
+}
+
+/// Every node below the connect string's chroot, in the order of creation.
+pub(crate) fn tree(connect: &str) -> Vec<Znode> {
+    let output = kazoo(&["tree", connect]);
+    let mut nodes: Vec<Znode> = output
+        .lines()
+        .map(|line| {
+            let node: Value = serde_json::from_str(line).expect("a line of JSON per node");
+            Znode {
+                path: node["path"].as_str().unwrap().to_owned(),
+                data: node["data"].as_str().map(str::to_owned),
+                ephemeral: node["ephemeral"].as_bool().unwrap(),
+                version: node["version"].as_i64().unwrap(),
+                created: node["created"].as_i64().unwrap(),
+                acl: node["acl"].as_str().unwrap().to_owned(),
+            }
+        })
+        .collect();
+    nodes.sort_by_key(|node| node.created);
+    nodes
+}
+
+/// The node at a path below the chroot.
+pub(crate) fn node(connect: &str, path: &str) -> Option<Znode> {
+    tree(connect).into_iter().find(|node| node.path == path)
+}
+
+/// Creates a persistent node that nobody may change or create anything below.
+pub(crate) fn create_read_only(connect: &str, path: &str) {
+    kazoo(&["create-read-only", connect, path]);
+}
+
+fn kazoo(arguments: &[&str]) -> String {
+    let mut command = Command::new(Release::Kafka20.python());
+    command
+        .arg(project().join("tests/clients/znodes.py"))
+        .args(arguments);
+    run(command, b"", Duration::from_secs(30)).succeeded().text()
+}
