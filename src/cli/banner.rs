@@ -4,13 +4,26 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use super::seam::Summary;
+use rustix::fs::statvfs;
+
+use crate::broker::Summary;
+use crate::broker::limits::OpenFiles;
 
 /// Width of the first line, at whose end the broker's number stands.
 const WIDTH: usize = 70;
 
 /// The lines, without a final line end.
-pub(super) fn banner(summary: &Summary) -> String {
+pub(super) fn banner(summary: &Summary, open_files: (OpenFiles, OpenFiles)) -> String {
+    let free = summary
+        .directories
+        .iter()
+        .filter_map(|directory| free_bytes(directory))
+        .min();
+    lines(summary, free, open_files)
+}
+
+/// `free` is the room in the data directory that has the least.
+fn lines(summary: &Summary, free: Option<u64>, open_files: (OpenFiles, OpenFiles)) -> String {
     let title = concat!("gregor ", env!("CARGO_PKG_VERSION"), ", speaks Kafka 0.8.2");
     let id = format!("broker {}", summary.id);
     let gap = WIDTH.saturating_sub(title.len());
@@ -20,7 +33,7 @@ pub(super) fn banner(summary: &Summary) -> String {
         format!("  clients are told   {told:<16} (bound to {})", summary.bound),
         format!("  zookeeper          {}", zookeeper(summary)),
         format!("  cluster            {}", cluster(summary)),
-        format!("  data               {}", data(summary)),
+        format!("  data               {}", data(summary, free)),
     ];
     if let Some(address) = summary.metrics {
         lines.push(format!(
@@ -28,7 +41,7 @@ pub(super) fn banner(summary: &Summary) -> String {
             reachable(address)
         ));
     }
-    lines.push(format!("  open files         {}", open_files(summary.open_files)));
+    lines.push(format!("  open files         {}", limit(open_files)));
     lines.push(format!(
         "ready in {}. Try: echo hi | gregor console-producer --broker-list {told} --topic test",
         time(summary.ready_in)
@@ -63,18 +76,13 @@ fn cluster(summary: &Summary) -> String {
     )
 }
 
-fn data(summary: &Summary) -> String {
-    let free = summary
-        .directories
-        .iter()
-        .map(|(_, free)| *free)
-        .min()
-        .unwrap_or_default();
+fn data(summary: &Summary, free: Option<u64>) -> String {
+    let free = free.map_or_else(|| "unknown space".to_owned(), bytes);
     let (place, free) = match summary.directories.as_slice() {
-        [(only, _)] => (shown(only), format!("{} free", bytes(free))),
+        [only] => (shown(only), format!("{free} free")),
         several => (
             count(several.len(), "directory"),
-            format!("at least {} free in each", bytes(free)),
+            format!("at least {free} free in each"),
         ),
     };
     let opened = time(summary.opened_in);
@@ -82,6 +90,12 @@ fn data(summary: &Summary) -> String {
         "{place:<16} {free}, {} opened in {opened}",
         count(summary.partitions, "partition")
     )
+}
+
+/// What a process like this one may still write there.
+fn free_bytes(directory: &Path) -> Option<u64> {
+    let status = statvfs(directory).ok()?;
+    Some(status.f_bavail.saturating_mul(status.f_frsize))
 }
 
 /// A relative path is shown as one, since it moves with the directory in which the broker is started.
@@ -94,11 +108,12 @@ fn shown(path: &Path) -> String {
     }
 }
 
-fn open_files((before, after): (u64, u64)) -> String {
-    if after > before {
-        format!("{after} (raised from {before})")
+fn limit((before, after): (OpenFiles, OpenFiles)) -> String {
+    let number = |limit: OpenFiles| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
+    if before == after {
+        number(after)
     } else {
-        after.to_string()
+        format!("{} (raised from {})", number(after), number(before))
     }
 }
 
@@ -161,12 +176,11 @@ mod tests {
             brokers: 1,
             topics: 3,
             controller: Some(BrokerId(0)),
-            directories: vec![("gregor-data".into(), 41 << 30)],
+            directories: vec!["gregor-data".into()],
             partitions: 2,
             opened_in: Duration::from_millis(12),
             metrics: Some(SocketAddr::from(([0, 0, 0, 0], 9308))),
             ready_in: Duration::from_millis(61),
-            open_files: (1024, 65536),
         }
     }
 
@@ -181,7 +195,10 @@ gregor 0.1.0, speaks Kafka 0.8.2                              broker 0
   metrics            http://localhost:9308/metrics
   open files         65536 (raised from 1024)
 ready in 61 ms. Try: echo hi | gregor console-producer --broker-list localhost:9092 --topic test";
-        assert_eq!(banner(&summary()), expected);
+        assert_eq!(
+            lines(&summary(), Some(41 << 30), (Some(1024), Some(65536))),
+            expected
+        );
     }
 
     #[test]
@@ -192,12 +209,11 @@ ready in 61 ms. Try: echo hi | gregor console-producer --broker-list localhost:9
             controller: None,
             brokers: 2,
             topics: 1,
-            directories: vec![("/a".into(), 5 << 40), ("/b".into(), 700 << 20)],
+            directories: vec!["/a".into(), "/b".into()],
             metrics: None,
-            open_files: (4096, 4096),
             ..summary()
         };
-        let text = banner(&several);
+        let text = lines(&several, Some(700 << 20), (None, None));
         assert_eq!(text.lines().count(), 7);
         assert!(
             text.contains("  zookeeper          a:1,b:1/kafka  session 6 s, answered"),
@@ -211,7 +227,7 @@ ready in 61 ms. Try: echo hi | gregor console-producer --broker-list localhost:9
             text.contains("  data               2 directories    at least 700 MB free in each, 2 part"),
             "{text}"
         );
-        assert!(text.contains("  open files         4096\n"), "{text}");
+        assert!(text.contains("  open files         unlimited\n"), "{text}");
     }
 
     #[test]

@@ -89,18 +89,21 @@ fn taken(config: &BrokerConfig, other: &BrokerRegistration) -> Finding {
 }
 
 fn unusable(connect: &str, error: &Error) -> Finding {
-    let hint = match error {
+    let what = format!("{error} (zookeeper.connect={connect})");
+    match error {
+        // As 0.8.2.2 does (KafkaServer.initZk); but a path that is mistyped looks the same.
         Error::NoChroot { chroot } => {
-            let hosts = connect.split('/').next().unwrap_or(connect);
-            format!("create it (zkCli.sh -server {hosts} create {chroot} \"\"), or correct zookeeper.connect")
+            Finding::warning(what, format!("a start creates {chroot}, if that is meant"))
         }
-        Error::Unreachable { .. } => {
-            "start ZooKeeper (service zookeeper start, or gregor dev), or set zookeeper.connect".to_owned()
+        Error::Unreachable { .. } => Finding::error(
+            what,
+            "start ZooKeeper (/usr/share/zookeeper/bin/zkServer.sh start, or gregor dev), or set zookeeper.connect",
+        ),
+        Error::Auth { .. } => {
+            Finding::error(what, "set zookeeper.auth to credentials that ZooKeeper accepts")
         }
-        Error::Auth { .. } => "set zookeeper.auth to credentials that ZooKeeper accepts".to_owned(),
-        _ => "set zookeeper.connect to host:port,host:port/chroot".to_owned(),
-    };
-    Finding::error(format!("{error} (zookeeper.connect={connect})"), hint)
+        _ => Finding::error(what, "set zookeeper.connect to host:port,host:port/chroot"),
+    }
 }
 
 #[cfg(test)]
@@ -161,14 +164,12 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_chroot_comes_with_the_command_that_creates_it() {
+    fn a_missing_chroot_is_doubted_only() {
         let error = Error::NoChroot {
             chroot: "/kafka".to_owned(),
         };
         let finding = unusable("a:1,b:2/kafka", &error);
-        assert!(
-            finding.hint.contains("zkCli.sh -server a:1,b:2 create /kafka"),
-            "{finding}"
-        );
+        assert_eq!(finding.severity, Severity::Warning);
+        assert!(finding.hint.contains("/kafka"), "{finding}");
     }
 }
