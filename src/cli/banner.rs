@@ -30,7 +30,7 @@ fn lines(summary: &Summary, free: Option<u64>, open_files: (OpenFiles, OpenFiles
     let told = summary.advertised.to_string();
     let mut lines = vec![
         format!("{title}{id:>gap$}"),
-        format!("  clients are told   {told:<16} (bound to {})", summary.bound),
+        format!("  clients are told   {told:<15}  (bound to {})", summary.bound),
         format!("  zookeeper          {}", zookeeper(summary)),
         format!("  cluster            {}", cluster(summary)),
         format!("  data               {}", data(summary, free)),
@@ -87,7 +87,7 @@ fn data(summary: &Summary, free: Option<u64>) -> String {
     };
     let opened = time(summary.opened_in);
     format!(
-        "{place:<16} {free}, {} opened in {opened}",
+        "{place:<15}  {free}, {} opened in {opened}",
         count(summary.partitions, "partition")
     )
 }

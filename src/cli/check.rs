@@ -4,6 +4,7 @@
 
 use std::process::ExitCode;
 use std::time::Duration;
+use std::time::SystemTime;
 
 use super::Failure;
 use crate::broker::config::BrokerConfig;
@@ -74,7 +75,8 @@ async fn zookeeper(config: &BrokerConfig) -> Option<Finding> {
 
 fn taken(config: &BrokerConfig, other: &BrokerRegistration) -> Finding {
     let id = config.id;
-    let who = format!("{}:{}, registered at {}", other.host, other.port, other.timestamp);
+    let age = age(&other.timestamp, SystemTime::now());
+    let who = format!("{}:{}, registered {age}", other.host, other.port);
     let port = config.advertised.port.unwrap_or(config.network.port);
     if other.host == config.advertised.host && other.port == i32::from(port) {
         return Finding::warning(
@@ -86,6 +88,21 @@ fn taken(config: &BrokerConfig, other: &BrokerRegistration) -> Finding {
         format!("broker id {id} is taken by {who}"),
         "set broker.id to another number, or stop that broker",
     )
+}
+
+/// How long ago it was, of a time in milliseconds since 1970.
+fn age(timestamp: &str, now: SystemTime) -> String {
+    let then = timestamp
+        .parse()
+        .ok()
+        .and_then(|ms| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms)));
+    match then.map(|then| now.duration_since(then).unwrap_or_default().as_secs()) {
+        None => format!("at {timestamp:?}"),
+        Some(seconds @ 0..120) => format!("{seconds} s ago"),
+        Some(seconds @ 120..7_200) => format!("{} min ago", seconds / 60),
+        Some(seconds @ 7_200..172_800) => format!("{} h ago", seconds / 3_600),
+        Some(seconds) => format!("{} days ago", seconds / 86_400),
+    }
 }
 
 fn unusable(connect: &str, error: &Error) -> Finding {
@@ -142,6 +159,23 @@ mod tests {
             let address = format!("{}:{}", elsewhere.host, elsewhere.port);
             assert!(finding.what.contains(&address), "{finding}");
         }
+    }
+
+    #[test]
+    fn a_registration_is_as_old_as_it_says() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let ages = ["999970000", "999000000", "990000000", "0", "2000000000", "x"].map(|then| age(then, now));
+        assert_eq!(
+            ages,
+            [
+                "30 s ago",
+                "16 min ago",
+                "2 h ago",
+                "11 days ago",
+                "0 s ago",
+                "at \"x\""
+            ]
+        );
     }
 
     #[tokio::test]
