@@ -4,26 +4,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::statvfs;
-
 use crate::broker::Summary;
-use crate::broker::limits::OpenFiles;
 
 /// Width of the first line, at whose end the broker's number stands.
 const WIDTH: usize = 70;
 
 /// The lines, without a final line end.
-pub(super) fn banner(summary: &Summary, open_files: (OpenFiles, OpenFiles)) -> String {
-    let free = summary
-        .directories
-        .iter()
-        .filter_map(|directory| free_bytes(directory))
-        .min();
-    lines(summary, free, open_files)
-}
-
-/// `free` is the room in the data directory that has the least.
-fn lines(summary: &Summary, free: Option<u64>, open_files: (OpenFiles, OpenFiles)) -> String {
+pub(super) fn banner(summary: &Summary) -> String {
     let title = concat!("gregor ", env!("CARGO_PKG_VERSION"), ", speaks Kafka 0.8.2");
     let id = format!("broker {}", summary.id);
     let gap = WIDTH.saturating_sub(title.len());
@@ -33,7 +20,7 @@ fn lines(summary: &Summary, free: Option<u64>, open_files: (OpenFiles, OpenFiles
         format!("  clients are told   {told:<15}  (bound to {})", summary.bound),
         format!("  zookeeper          {}", zookeeper(summary)),
         format!("  cluster            {}", cluster(summary)),
-        format!("  data               {}", data(summary, free)),
+        format!("  data               {}", data(summary)),
     ];
     if let Some(address) = summary.metrics {
         lines.push(format!(
@@ -41,7 +28,7 @@ fn lines(summary: &Summary, free: Option<u64>, open_files: (OpenFiles, OpenFiles
             reachable(address)
         ));
     }
-    lines.push(format!("  open files         {}", limit(open_files)));
+    lines.push(format!("  open files         {}", open_files(summary.open_files)));
     lines.push(format!(
         "ready in {}. Try: echo hi | gregor console-producer --broker-list {told} --topic test",
         time(summary.ready_in)
@@ -76,13 +63,18 @@ fn cluster(summary: &Summary) -> String {
     )
 }
 
-fn data(summary: &Summary, free: Option<u64>) -> String {
-    let free = free.map_or_else(|| "unknown space".to_owned(), bytes);
+fn data(summary: &Summary) -> String {
+    let free = summary
+        .directories
+        .iter()
+        .map(|(_, free)| *free)
+        .min()
+        .unwrap_or_default();
     let (place, free) = match summary.directories.as_slice() {
-        [only] => (shown(only), format!("{free} free")),
+        [(only, _)] => (shown(only), format!("{} free", bytes(free))),
         several => (
             count(several.len(), "directory"),
-            format!("at least {free} free in each"),
+            format!("at least {} free in each", bytes(free)),
         ),
     };
     let opened = time(summary.opened_in);
@@ -90,12 +82,6 @@ fn data(summary: &Summary, free: Option<u64>) -> String {
         "{place:<15}  {free}, {} opened in {opened}",
         count(summary.partitions, "partition")
     )
-}
-
-/// What a process like this one may still write there.
-fn free_bytes(directory: &Path) -> Option<u64> {
-    let status = statvfs(directory).ok()?;
-    Some(status.f_bavail.saturating_mul(status.f_frsize))
 }
 
 /// A relative path is shown as one, since it moves with the directory in which the broker is started.
@@ -108,12 +94,15 @@ fn shown(path: &Path) -> String {
     }
 }
 
-fn limit((before, after): (OpenFiles, OpenFiles)) -> String {
-    let number = |limit: OpenFiles| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
-    if before == after {
-        number(after)
+fn open_files((before, after): (u64, u64)) -> String {
+    let now = match after {
+        u64::MAX => "unlimited".to_owned(),
+        after => after.to_string(),
+    };
+    if after > before {
+        format!("{now} (raised from {before})")
     } else {
-        format!("{} (raised from {})", number(after), number(before))
+        now
     }
 }
 
@@ -176,11 +165,12 @@ mod tests {
             brokers: 1,
             topics: 3,
             controller: Some(BrokerId(0)),
-            directories: vec!["gregor-data".into()],
+            directories: vec![("gregor-data".into(), 41 << 30)],
             partitions: 2,
             opened_in: Duration::from_millis(12),
             metrics: Some(SocketAddr::from(([0, 0, 0, 0], 9308))),
             ready_in: Duration::from_millis(61),
+            open_files: (1024, 65536),
         }
     }
 
@@ -195,10 +185,7 @@ gregor 0.1.0, speaks Kafka 0.8.2                              broker 0
   metrics            http://localhost:9308/metrics
   open files         65536 (raised from 1024)
 ready in 61 ms. Try: echo hi | gregor console-producer --broker-list localhost:9092 --topic test";
-        assert_eq!(
-            lines(&summary(), Some(41 << 30), (Some(1024), Some(65536))),
-            expected
-        );
+        assert_eq!(banner(&summary()), expected);
     }
 
     #[test]
@@ -209,11 +196,12 @@ ready in 61 ms. Try: echo hi | gregor console-producer --broker-list localhost:9
             controller: None,
             brokers: 2,
             topics: 1,
-            directories: vec!["/a".into(), "/b".into()],
+            directories: vec![("/a".into(), 5 << 40), ("/b".into(), 700 << 20)],
             metrics: None,
+            open_files: (4096, u64::MAX),
             ..summary()
         };
-        let text = lines(&several, Some(700 << 20), (None, None));
+        let text = banner(&several);
         assert_eq!(text.lines().count(), 7);
         assert!(
             text.contains("  zookeeper          a:1,b:1/kafka  session 6 s, answered"),
@@ -227,7 +215,10 @@ ready in 61 ms. Try: echo hi | gregor console-producer --broker-list localhost:9
             text.contains("  data               2 directories    at least 700 MB free in each, 2 part"),
             "{text}"
         );
-        assert!(text.contains("  open files         unlimited\n"), "{text}");
+        assert!(
+            text.contains("  open files         unlimited (raised from 4096)\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -26,7 +26,6 @@ use super::serve;
 use super::server::load;
 use super::signals::Signals;
 use crate::broker::config::Sources;
-use crate::broker::limits::raise_open_files;
 
 /// Runs a ZooKeeper and a broker, for trying things out
 ///
@@ -69,12 +68,11 @@ impl Dev {
         runtime::block_on(loaded.config.worker_threads, async move {
             let mut signals = Signals::listen()?;
             let config = serve::prepare(loaded).await?;
-            let open_files = raise_open_files();
             let directory = self.dir.join("zookeeper");
             // Started from this thread, which lives as long as the process: the child is told when it ends.
             let mut zookeeper = ZooKeeper::start(&installation, &directory, self.zookeeper_port)?;
             let ready = |summary: &_| {
-                println!("{}", banner(summary, open_files));
+                println!("{}", banner(summary));
                 println!(
                     "Ctrl-C stops the broker and ZooKeeper; their data stays in {}",
                     self.dir.display()

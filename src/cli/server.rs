@@ -18,7 +18,6 @@ use crate::broker::config::BrokerConfig;
 use crate::broker::config::Loaded;
 use crate::broker::config::Sources;
 use crate::broker::config::parse_override;
-use crate::broker::limits::raise_open_files;
 
 /// Runs a broker
 ///
@@ -52,10 +51,9 @@ impl Server {
         runtime::block_on(threads, async move {
             let mut signals = Signals::listen()?;
             let config = serve::prepare(loaded).await?;
-            let open_files = raise_open_files();
             let ready = |summary: &_| {
                 if std::io::stdout().is_terminal() {
-                    println!("{}", banner(summary, open_files));
+                    println!("{}", banner(summary));
                 }
             };
             serve::serve(config, &mut signals, ready, std::future::pending()).await?;
