@@ -8,7 +8,7 @@ mod checks;
 mod foreign;
 mod keys;
 mod problems;
-mod properties;
+pub mod properties;
 mod sections;
 mod sources;
 mod values;
