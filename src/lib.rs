@@ -61,6 +61,8 @@
 
 pub mod admin;
 pub mod broker;
+pub mod cli;
+pub mod client;
 pub mod controller;
 pub mod log;
 pub mod message;

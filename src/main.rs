@@ -1,2 +1,7 @@
 //! The `gregor` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gregor::cli::run(std::env::args_os())
+}

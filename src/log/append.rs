@@ -23,8 +23,8 @@ struct Batch<'a> {
 impl Log {
     /// Gives the messages of a set their offsets and appends them. Writes in the calling thread.
     ///
-    /// A set without messages changes nothing. After an error the log is as it was, except for one of the flush that
-    /// `flush.messages` asks for.
+    /// A set without messages changes nothing. After an error the log is as it was, except for one of the
+    /// flush that `flush.messages` asks for.
     pub fn append(&self, set: CheckedSet) -> Result<Appended, Error> {
         self.append_at(set, Instant::now())
     }
@@ -33,7 +33,8 @@ impl Log {
     pub(crate) fn append_at(&self, set: CheckedSet, now: Instant) -> Result<Appended, Error> {
         let config = self.config();
         let limits = config.limits();
-        // This may compress, so that it is done before others are kept out, in the hope that none comes first.
+        // This may compress, so that it is done before others are kept out, in the hope that none comes
+        // first.
         let mut assigned = set.assign(self.log_end_offset(), &limits)?;
         let mut writer = self.writer()?;
         let base_offset = self.log_end_offset();
@@ -59,8 +60,9 @@ impl Log {
 
     /// Appends messages that have their offsets, as they come from a leader. An incomplete tail is left out.
     ///
-    /// Their size is the leader's business: 0.8.2.2 stops fetching for ever when an entry is beyond this broker's `max.message.bytes`
-    /// or all of them together beyond `segment.bytes`. Here they are spread over segments.
+    /// Their size is the leader's business: 0.8.2.2 stops fetching for ever when an entry is beyond this
+    /// broker's `max.message.bytes` or all of them together beyond `segment.bytes`. Here they are spread over
+    /// segments.
     pub fn append_replicated(&self, bytes: &[u8]) -> Result<Appended, Error> {
         let config = self.config();
         let first_offset = check_replicated(bytes)?;

@@ -43,8 +43,8 @@ impl OffsetCheckpoint {
         }
     }
 
-    /// What the file holds. A missing, empty or malformed one holds nothing: less is known then, and what depends on
-    /// it starts from the beginning, where 0.8.2.2 refuses to start.
+    /// What the file holds. A missing, empty or malformed one holds nothing: less is known then, and what
+    /// depends on it starts from the beginning, where 0.8.2.2 refuses to start.
     pub fn read(&self) -> Result<BTreeMap<TopicPartition, i64>, Error> {
         let bytes = match fs::read(&self.path) {
             Ok(bytes) => bytes,

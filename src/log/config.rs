@@ -39,8 +39,9 @@ pub struct LogConfig {
     pub flush_ms: Duration,
     /// The oldest segments beyond this size go.
     pub retention_bytes: Option<u64>,
-    /// Segments last written to longer ago go. A negative override means no limit: 0.8.2.2 takes it literally, every
-    /// segment is older than that, and deletes everything (LogManager.cleanupExpiredSegments).
+    /// Segments last written to longer ago go. A negative override means no limit: 0.8.2.2 takes it
+    /// literally, every segment is older than that, and deletes everything
+    /// (LogManager.cleanupExpiredSegments).
     pub retention_ms: Option<Duration>,
     /// The largest entry that producers may append, its header included.
     pub max_message_bytes: usize,
@@ -54,9 +55,11 @@ pub struct LogConfig {
     pub min_cleanable_ratio: f64,
     /// What becomes of old messages.
     pub cleanup_policy: CleanupPolicy,
-    /// Whether a replica that is not in sync may lead when no other is left. Nothing in the log depends on it.
+    /// Whether a replica that is not in sync may lead when no other is left. Nothing in the log depends on
+    /// it.
     pub unclean_leader_election: bool,
-    /// Replicas that must be in sync for a produce request that waits for all of them. Nothing in the log depends on it.
+    /// Replicas that must be in sync for a produce request that waits for all of them. Nothing in the log
+    /// depends on it.
     pub min_in_sync_replicas: u32,
     /// What the compressed messages of one produced set may decompress to. No topic overrides it.
     pub max_decompressed_bytes: usize,

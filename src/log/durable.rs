@@ -14,7 +14,8 @@ pub(crate) fn sync_directory(path: &Path) -> Result<(), Error> {
         .map_err(Error::io(path))
 }
 
-/// Puts `contents` in the place of a file, in such a way that after a crash either the old or the new one is there.
+/// Puts `contents` in the place of a file, in such a way that after a crash either the old or the new one is
+/// there.
 pub(crate) fn replace_file(path: &Path, temporary: &Path, contents: &[u8]) -> Result<(), Error> {
     let mut file = File::create(temporary).map_err(Error::io(temporary))?;
     file.write_all(contents)

@@ -1,7 +1,7 @@
 //! Open files of segments.
 //!
-//! The file that is appended to stays open; others are opened when they are read and kept in a bounded cache, so that
-//! the number of segments is not limited by the number of files a process may open.
+//! The file that is appended to stays open; others are opened when they are read and kept in a bounded cache,
+//! so that the number of segments is not limited by the number of files a process may open.
 
 use std::fs::File;
 use std::path::Path;

@@ -58,7 +58,8 @@ impl Log {
         if due { self.flush() } else { Ok(()) }
     }
 
-    /// Flushes everything, and leaves files that 0.8.2.2 opens without recovery. Nothing is accepted afterwards.
+    /// Flushes everything, and leaves files that 0.8.2.2 opens without recovery. Nothing is accepted
+    /// afterwards.
     pub(crate) fn close(&self) -> Result<(), Error> {
         let _flushing = lock(&self.flushing);
         {

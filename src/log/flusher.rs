@@ -16,7 +16,8 @@ use crate::log::lock;
 use crate::log::logs::read;
 use crate::types::TopicPartition;
 
-/// Requests that wait. One too many is dropped: what it asks for is flushed with the segment after it, or when the log is closed.
+/// Requests that wait. One too many is dropped: what it asks for is flushed with the segment after it, or
+/// when the log is closed.
 const WAITING: usize = 4096;
 
 /// The logs by partition.

@@ -1,16 +1,18 @@
 //! The index of a segment: where, roughly, an offset is.
 //!
-//! Derived from the segment: losing it costs time, never messages. An entry says that every entry of the segment
-//! before `position` has a smaller offset:
+//! Derived from the segment: losing it costs time, never messages. An entry says that every entry of the
+//! segment before `position` has a smaller offset:
 //!
 //! ```text
 //! offset - base offset i32 | position i32
 //! ```
 //!
-//! The file of a segment that is appended to is longer than its entries, filled up with zeros; 0.8.2.2 takes the whole
-//! length for entries when it opens one, so that it must be trimmed whenever the segment is closed. Nothing is held
-//! in memory but the count and the last entry. Both numbers are read as unsigned: 0.8.2.2 lets them wrap in segments beyond 2 GiB.
+//! The file of a segment that is appended to is longer than its entries, filled up with zeros; 0.8.2.2 takes
+//! the whole length for entries when it opens one, so that it must be trimmed whenever the segment is closed.
+//! Nothing is held in memory but the count and the last entry. Both numbers are read as unsigned: 0.8.2.2
+//! lets them wrap in segments beyond 2 GiB.
 
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -97,7 +99,8 @@ impl OffsetIndex {
         self.entries() >= self.slots.load(Ordering::Acquire)
     }
 
-    /// Adds an entry, if it fits and comes after the last one and the base offset. The index may lack entries, but must not have others.
+    /// Adds an entry, if it fits and comes after the last one and the base offset. The index may lack
+    /// entries, but must not have others.
     pub(crate) fn append(&self, entry: IndexEntry) -> Result<(), Error> {
         let relative = entry
             .offset
@@ -128,23 +131,25 @@ impl OffsetIndex {
 
     /// The last entry.
     pub(crate) fn last_entry(&self) -> Result<Option<IndexEntry>, Error> {
+        let file = self.file.readable()?;
         self.entries()
             .checked_sub(1)
-            .map(|last| self.read(last))
+            .map(|last| self.read(&file, last))
             .transpose()
     }
 
     /// The greatest entry whose offset is not above `offset`.
     pub(crate) fn lookup(&self, offset: i64) -> Result<Option<IndexEntry>, Error> {
-        self.count_while(|entry| entry.offset <= offset)?
+        let file = self.file.readable()?;
+        self.count_while(&file, |entry| entry.offset <= offset)?
             .checked_sub(1)
-            .map(|last| self.read(last))
+            .map(|last| self.read(&file, last))
             .transpose()
     }
 
     /// Forgets entries from `offset` on, and makes room for `max_bytes` of entries.
     pub(crate) fn truncate(&self, offset: i64, max_bytes: u64) -> Result<(), Error> {
-        let keep = self.count_while(|entry| entry.offset < offset)?;
+        let keep = self.count_while(self.file.writable()?.as_ref(), |entry| entry.offset < offset)?;
         *lock(&self.last) = None;
         self.entries.store(keep, Ordering::Release);
         self.grow(max_bytes)
@@ -173,8 +178,8 @@ impl OffsetIndex {
         Ok(())
     }
 
-    /// What is wrong with an index that was found beside a segment of `segment_len` bytes, if anything. 0.8.2.2 doesn't start on the first two
-    /// (OffsetIndex.sanityCheck).
+    /// What is wrong with an index that was found beside a segment of `segment_len` bytes, if anything.
+    /// 0.8.2.2 doesn't start on the first two (OffsetIndex.sanityCheck).
     pub(crate) fn defect(&self, segment_len: u64) -> Result<Option<&'static str>, Error> {
         let last = self.last_entry()?;
         Ok(if self.file_len()? % ENTRY_LEN != 0 {
@@ -194,11 +199,11 @@ impl OffsetIndex {
     }
 
     /// How many entries at the front are so; the entries must be partitioned by it.
-    fn count_while(&self, holds: impl Fn(IndexEntry) -> bool) -> Result<u64, Error> {
+    fn count_while(&self, file: &File, holds: impl Fn(IndexEntry) -> bool) -> Result<u64, Error> {
         let (mut low, mut high) = (0, self.entries());
         while low < high {
             let middle = low + (high - low) / 2;
-            if holds(self.read(middle)?) {
+            if holds(self.read(file, middle)?) {
                 low = middle + 1;
             } else {
                 high = middle;
@@ -207,11 +212,9 @@ impl OffsetIndex {
         Ok(low)
     }
 
-    fn read(&self, slot: u64) -> Result<IndexEntry, Error> {
+    fn read(&self, file: &File, slot: u64) -> Result<IndexEntry, Error> {
         let mut bytes = [0; 8];
-        self.file
-            .readable()?
-            .read_exact_at(&mut bytes, slot * ENTRY_LEN)
+        file.read_exact_at(&mut bytes, slot * ENTRY_LEN)
             .map_err(Error::io(self.file.path()))?;
         let [a, b, c, d, e, f, g, h] = bytes;
         Ok(IndexEntry {

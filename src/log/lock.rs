@@ -1,8 +1,9 @@
 //! The right to use a data directory: the lock that 0.8.2.2 takes on its `.lock` file.
 //!
-//! It is a POSIX record lock (`fcntl`), because that is what a Java broker takes: `flock` would not keep one out, nor
-//! be kept out by one. Such a lock belongs to the process, and goes when the process closes *any* descriptor of the
-//! file: nothing else may open it, and within the process the directories in use are kept in a set.
+//! It is a POSIX record lock (`fcntl`), because that is what a Java broker takes: `flock` would not keep one
+//! out, nor be kept out by one. Such a lock belongs to the process, and goes when the process closes *any*
+//! descriptor of the file: nothing else may open it, and within the process the directories in use are kept
+//! in a set.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,8 +31,8 @@ static HERE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 #[derive(Debug)]
 pub(crate) struct DirectoryLock {
     canonical: PathBuf,
-    /// Never read: closing it unlocks.
-    _file: File,
+    /// Closing it unlocks.
+    file: Option<File>,
 }
 
 impl DirectoryLock {
@@ -57,7 +58,7 @@ impl DirectoryLock {
                 here.insert(canonical.clone());
                 Ok(Self {
                     canonical,
-                    _file: file,
+                    file: Some(file),
                 })
             }
             // POSIX allows either for a lock that somebody holds.
@@ -74,7 +75,10 @@ impl DirectoryLock {
 
 impl Drop for DirectoryLock {
     fn drop(&mut self) {
-        lock(&HERE).remove(&self.canonical);
+        let mut here = lock(&HERE);
+        // Not after the directory may be locked anew: that lock would go as well.
+        drop(self.file.take());
+        here.remove(&self.canonical);
     }
 }
 

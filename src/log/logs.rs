@@ -1,4 +1,5 @@
-//! Every log in every data directory: opening them all, creating and deleting some, what is due from time to time, closing them all.
+//! Every log in every data directory: opening them all, creating and deleting some, what is due from time to
+//! time, closing them all.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -47,12 +48,13 @@ pub struct LogsConfig {
 /// Every log in every data directory.
 #[derive(Debug)]
 pub struct Logs {
+    /// First, so that it has stopped when the directories are unlocked.
+    flusher: Flusher,
     roots: Vec<Root>,
     logs: Arc<RwLock<LogMap>>,
     /// Held while logs come and go.
     changing: Mutex<()>,
     open_files: Arc<OpenFiles>,
-    flusher: Flusher,
     threads: usize,
 }
 
@@ -146,7 +148,8 @@ impl Logs {
         self.roots.iter().map(|root| root.path().to_owned()).collect()
     }
 
-    /// Truncates logs, and makes sure that no recovery point is left beyond an end. Partitions that aren't here are left out.
+    /// Truncates logs, and makes sure that no recovery point is left beyond an end. Partitions that aren't
+    /// here are left out.
     pub fn truncate_to(&self, offsets: &BTreeMap<TopicPartition, i64>) -> Result<(), Error> {
         for (topic_partition, offset) in offsets {
             if let Some(log) = self.get(topic_partition) {
@@ -173,7 +176,8 @@ impl Logs {
         self.roots.iter().try_for_each(|root| self.checkpoint(root))
     }
 
-    /// Flushes logs whose last flush is longer ago than `flush.ms`. Goes on after an error, and returns the first.
+    /// Flushes logs whose last flush is longer ago than `flush.ms`. Goes on after an error, and returns the
+    /// first.
     pub fn flush_due(&self, now: Instant) -> Result<(), Error> {
         self.for_all(|log| log.flush_if_old(now))
     }
@@ -187,13 +191,15 @@ impl Logs {
         })
     }
 
-    /// Removes the files of segments that were deleted long enough ago. Goes on after an error, and returns the first.
+    /// Removes the files of segments that were deleted long enough ago. Goes on after an error, and returns
+    /// the first.
     pub fn delete_due_files(&self, now: Instant) -> Result<(), Error> {
         self.for_all(|log| log.delete_due_files(now))
     }
 
-    /// Flushes and closes every log, and leaves the data directories such that we or 0.8.2.2 can open them without
-    /// recovery. A directory with a log that could not be closed is left as after a crash. Returns the first error.
+    /// Flushes and closes every log, and leaves the data directories such that we or 0.8.2.2 can open them
+    /// without recovery. A directory with a log that could not be closed is left as after a crash. Returns
+    /// the first error.
     pub fn close(&self) -> Result<(), Error> {
         self.flusher.stop();
         let _changing = lock(&self.changing);
@@ -229,6 +235,7 @@ impl Logs {
             }
         }
         refuse_duplicates(&found)?;
+        self.roots.iter().try_for_each(Root::mark_in_use)?;
         tracing::info!("opening {} partitions", found.len());
         thread::scope(|scope| {
             let opening: Vec<_> = self
@@ -239,20 +246,17 @@ impl Logs {
                         .iter()
                         .filter(|found| std::ptr::eq(found.root, root))
                         .collect();
-                    scope.spawn(move || self.open_root(root, &here, config))
+                    scope.spawn(move || {
+                        first_error(in_parallel(&here, self.threads, |found| {
+                            self.open_log(found, config)
+                        }))
+                    })
                 })
                 .collect();
             first_error(opening.into_iter().map(join).collect())
         })?;
         tracing::info!("opened {} partitions in {:?}", found.len(), began.elapsed());
         Ok(())
-    }
-
-    fn open_root(&self, root: &Root, found: &[&Found<'_>], config: &LogsConfig) -> Result<(), Error> {
-        first_error(in_parallel(found, self.threads, |found| {
-            self.open_log(found, config)
-        }))?;
-        root.mark_in_use()
     }
 
     fn open_log(&self, found: &Found<'_>, config: &LogsConfig) -> Result<(), Error> {

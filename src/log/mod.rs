@@ -1,9 +1,9 @@
-//! One append-only log per partition, byte for byte as 0.8.2.2 keeps it on disk. Synchronous: no tokio, no protocol,
-//! no ZooKeeper.
+//! One append-only log per partition, byte for byte as 0.8.2.2 keeps it on disk. Synchronous: no tokio, no
+//! protocol, no ZooKeeper.
 //!
 //! What must hold: messages below the recovery point are on the disk; the offsets of a log increase; what was
-//! acknowledged is never overwritten or lost by what fails later. After a failed flush nothing more is accepted, because nobody knows what is
-//! on the disk.
+//! acknowledged is never overwritten or lost by what fails later. After a failed flush nothing more is
+//! accepted, because nobody knows what is on the disk.
 
 mod append;
 mod checkpoint;
@@ -111,7 +111,8 @@ pub struct Appended {
 pub struct Read {
     /// The messages, if there are any; perhaps ending within one.
     pub messages: Option<FileSlice>,
-    /// Whether they reach the end of a segment that is not appended to any more: what follows is somewhere else.
+    /// Whether they reach the end of a segment that is not appended to any more: what follows is somewhere
+    /// else.
     pub ends_closed_segment: bool,
 }
 

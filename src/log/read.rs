@@ -35,11 +35,12 @@ struct Snapshot {
 }
 
 impl Log {
-    /// The messages from `offset` on, at most `max_bytes` of them, all below `below` if that is given, and all of one
-    /// segment. They may begin with a wrapper that has messages below `offset`, and end within an entry.
+    /// The messages from `offset` on, at most `max_bytes` of them, all below `below` if that is given, and
+    /// all of one segment. They may begin with a wrapper that has messages below `offset`, and end within an
+    /// entry.
     pub fn read(&self, offset: i64, max_bytes: u64, below: Option<i64>) -> Result<Read, Error> {
         for _ in 0..RETRIES {
-            let Some(snapshot) = self.snapshot(offset, below)? else {
+            let Some(snapshot) = self.snapshot(offset, below.filter(|_| max_bytes > 0))? else {
                 return Ok(NOTHING);
             };
             if max_bytes == 0 || below == Some(offset) {
@@ -139,8 +140,8 @@ impl Snapshot {
         }))
     }
 
-    /// Whether no offset of the segment reaches the bound. Segments before the active one may overlap each other, when a compaction
-    /// was interrupted, but not the active one.
+    /// Whether no offset of the segment reaches the bound. Segments before the active one may overlap each
+    /// other, when a compaction was interrupted, but not the active one.
     fn is_all_below(&self, bound: i64, is_active: bool) -> bool {
         if is_active {
             bound >= self.end_offset

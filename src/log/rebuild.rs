@@ -21,8 +21,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) enum Messages {
     /// They may not have reached the disk: the first one with a wrong checksum ends the segment.
     Unflushed,
-    /// They were flushed: one with a wrong checksum is damaged, but those after it are as good as ever. 0.8.2.2 cuts
-    /// there too, when an index is missing, and loses them.
+    /// They were flushed: one with a wrong checksum is damaged, but those after it are as good as ever.
+    /// 0.8.2.2 cuts there too, when an index is missing, and loses them.
     Flushed,
 }
 
@@ -55,8 +55,8 @@ struct Progress {
 }
 
 impl Progress {
-    /// Takes an entry; false if it can't follow. An offset that goes back makes 0.8.2.2 empty the segment, if it
-    /// notices (LogSegment.recover); what comes before it is sound, and stays.
+    /// Takes an entry; false if it can't follow. An offset that goes back makes 0.8.2.2 empty the segment, if
+    /// it notices (LogSegment.recover); what comes before it is sound, and stays.
     fn take(&mut self, at: Located) -> bool {
         let offset = at.header.last_offset;
         let follows = offset >= self.least && offset < i64::MAX;
@@ -71,10 +71,11 @@ impl Progress {
     }
 }
 
-/// Makes the index anew and cuts off what isn't whole, as 0.8.2.2 recovers a segment; returns what is left and how many bytes were cut.
+/// Makes the index anew and cuts off what isn't whole, as 0.8.2.2 recovers a segment; returns what is left
+/// and how many bytes were cut.
 ///
-/// Its one other difference: 0.8.2.2 also cuts at a message beyond `max.message.bytes`. The limit may have been lowered since, and
-/// a message with the right checksum was accepted when it came.
+/// Its one other difference: 0.8.2.2 also cuts at a message beyond `max.message.bytes`. The limit may have
+/// been lowered since, and a message with the right checksum was accepted when it came.
 pub(crate) fn rebuild(
     segment: &Segment,
     messages: Messages,
@@ -113,7 +114,8 @@ pub(crate) fn rebuild(
                 })?;
                 indexed = position;
             }
-            // A wrapper that can't be opened stops the start of 0.8.2.2. The next message is as good for the index.
+            // A wrapper that can't be opened stops the start of 0.8.2.2. The next message is as good for the
+            // index.
             _ => {}
         }
         if reported.elapsed() > PROGRESS_INTERVAL {
@@ -127,10 +129,11 @@ pub(crate) fn rebuild(
     Ok((progress.walked, cut))
 }
 
-/// Finds the end of a segment that was closed properly, without reading messages: from the last index entry on.
+/// Finds the end of a segment that was closed properly, without reading messages: from the last index entry
+/// on.
 ///
-/// Cuts off what isn't whole. 0.8.2.2 leaves it there, appends after it, and readers get stuck. Nothing if the index
-/// is not about this segment.
+/// Cuts off what isn't whole. 0.8.2.2 leaves it there, appends after it, and readers get stuck. Nothing if
+/// the index is not about this segment.
 pub(crate) fn find_end(segment: &Segment) -> Result<Option<Walked>, Error> {
     let path = segment.log().path();
     let file = segment.log().readable()?;

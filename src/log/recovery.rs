@@ -1,7 +1,7 @@
 //! Opening the directory of a partition: leftovers, torn tails, indexes that must be made anew.
 //!
-//! What 0.8.2.2 writes is opened as it does it. Where it refuses to start over something that can be mended without
-//! losing a message, it is mended, and the log says so.
+//! What 0.8.2.2 writes is opened as it does it. Where it refuses to start over something that can be mended
+//! without losing a message, it is mended, and the log says so.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -87,8 +87,9 @@ pub(crate) fn load(
     })
 }
 
-/// Removes what was about to be removed, and completes the swapping-in of a compacted segment: from the first renaming on the compacted file
-/// is whole, and replaces the one of its name. Originals beside it stay; readers find the same messages in them.
+/// Removes what was about to be removed, and completes the swapping-in of a compacted segment: from the first
+/// renaming on the compacted file is whole, and replaces the one of its name. Originals beside it stay;
+/// readers find the same messages in them.
 fn finish_what_was_begun(directory: &Path) -> Result<(), Error> {
     let mut names = list(directory)?;
     names.sort();
@@ -164,8 +165,9 @@ fn mend_index(segment: &Segment, index: IndexFound, config: &LogConfig) -> Resul
     Ok(())
 }
 
-/// Recovers the segments from `unflushed_from` on. After one that lost something, none is kept: what follows a gap
-/// was never promised to be there. Returns the end of the last one if it was recovered, and the files that are to be removed.
+/// Recovers the segments from `unflushed_from` on. After one that lost something, none is kept: what follows
+/// a gap was never promised to be there. Returns the end of the last one if it was recovered, and the files
+/// that are to be removed.
 fn recover(
     segments: &mut Vec<Arc<Segment>>,
     unflushed_from: usize,

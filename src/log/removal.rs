@@ -1,4 +1,5 @@
-//! Taking messages away from the front, when they are too old or too many; and everything, when the partition goes.
+//! Taking messages away from the front, when they are too old or too many; and everything, when the partition
+//! goes.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -24,8 +25,8 @@ impl Writer {
 }
 
 impl Log {
-    /// Deletes the oldest segments that the retention rules don't keep; returns how many. Compacted logs have no such
-    /// rules. An idle log is emptied, but keeps its end.
+    /// Deletes the oldest segments that the retention rules don't keep; returns how many. Compacted logs have
+    /// no such rules. An idle log is emptied, but keeps its end.
     pub fn apply_retention(&self, now: SystemTime) -> Result<usize, Error> {
         let config = self.config();
         if config.cleanup_policy == CleanupPolicy::Compact {
@@ -46,6 +47,8 @@ impl Log {
         }
         if all {
             self.roll(&mut writer, &config)?;
+            // From here on only its name keeps the log's end.
+            durable::sync_directory(&self.path)?;
         }
         let due = Instant::now() + config.file_delete_delay;
         for segment in seen.iter().take(count) {

@@ -5,8 +5,9 @@ use std::time::SystemTime;
 
 use crate::log::SegmentSummary;
 
-/// The oldest segments that can go, counted: those last written to longer than `retention_ms` ago, and of the rest
-/// those without which at least `retention_bytes` stay. The last segment may be among them, unless it is empty: an idle log is emptied.
+/// The oldest segments that can go, counted: those last written to longer than `retention_ms` ago, and of the
+/// rest those without which at least `retention_bytes` stay. The last segment may be among them, unless it is
+/// empty: an idle log is emptied.
 pub(crate) fn expired(
     segments: &[SegmentSummary],
     now: SystemTime,

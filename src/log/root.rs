@@ -1,4 +1,5 @@
-//! One data directory: its lock, its marker of a clean stop, its recovery points, and the partitions found in it.
+//! One data directory: its lock, its marker of a clean stop, its recovery points, and the partitions found in
+//! it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -47,8 +48,8 @@ impl Root {
         &self.path
     }
 
-    /// The partitions in it, with how each was left. Other directories are ignored, over which 0.8.2.2 doesn't start:
-    /// file systems have their own (`lost+found`), and later releases leave some.
+    /// The partitions in it, with how each was left. Other directories are ignored, over which 0.8.2.2
+    /// doesn't start: file systems have their own (`lost+found`), and later releases leave some.
     pub(crate) fn partitions(&self) -> Result<Vec<(TopicPartition, LastStop)>, Error> {
         let clean = self.marker().exists();
         let recovery_points = self.recovery_points.read()?;
@@ -77,7 +78,9 @@ impl Root {
         Ok(partitions)
     }
 
-    /// From now on the directory is in use: a crash makes the next start recover it.
+    /// From now on the directory is in use: a crash makes the next start recover it. 0.8.2.2 removes the
+    /// marker when every log is open; should it stop before, it finds indexes of full length below the
+    /// marker, and doesn't start.
     pub(crate) fn mark_in_use(&self) -> Result<(), Error> {
         durable::remove_if_present(&self.marker())?;
         durable::sync_directory(&self.path)

@@ -1,7 +1,8 @@
 //! Walking the entries of a segment from front to back.
 //!
-//! [`Headers`] reads nothing but the twelve bytes before each message: it finds positions. [`EntryReader`] reads
-//! everything, a piece at a time: it checks. No size that an entry announces makes either of them reserve memory.
+//! [`Headers`] reads nothing but the twelve bytes before each message: it finds positions. [`EntryReader`]
+//! reads everything, a piece at a time: it checks. No size that an entry announces makes either of them
+//! reserve memory.
 
 use std::fs::File;
 use std::io;
@@ -16,7 +17,8 @@ use crate::message::stored::CrcCheck;
 
 /// Bytes read at a time.
 const PIECE_LEN: usize = 1024 * 1024;
-/// Entries up to this size are held in memory to be checked; the checksum of larger ones is computed piece by piece.
+/// Entries up to this size are held in memory to be checked; the checksum of larger ones is computed piece by
+/// piece.
 const HELD_LEN: usize = 16 * 1024 * 1024;
 /// [`HEADER_LEN`] in a file.
 const HEADER_LEN_ON_DISK: u64 = HEADER_LEN as u64;
@@ -55,7 +57,8 @@ impl<'a> Headers<'a> {
         self.position
     }
 
-    /// The next header; none at the end, or where no message can follow. The entry may be cut short by the end.
+    /// The next header; none at the end, or where no message can follow. The entry may be cut short by the
+    /// end.
     pub(crate) fn next(&mut self) -> io::Result<Option<Result<Located, message::Error>>> {
         if self.position + HEADER_LEN_ON_DISK >= self.end {
             return Ok(None);
@@ -115,8 +118,8 @@ impl<'a> EntryReader<'a> {
         }
     }
 
-    /// The next entry. A wrapper is opened only if its first offset is wanted; that of an entry too large to be held
-    /// is not known, and its check then says [`message::Error::TooLarge`].
+    /// The next entry. A wrapper is opened only if its first offset is wanted; that of an entry too large to
+    /// be held is not known, and its check then says [`message::Error::TooLarge`].
     pub(crate) fn next(&mut self, want_first_offset: bool) -> io::Result<Checked> {
         if !self.hold(HEADER_LEN)? {
             return Ok(Checked::End);

@@ -37,8 +37,8 @@ pub(crate) const INDEX_SUFFIX: &str = "index";
 const DELETED_SUFFIX: &str = ".deleted";
 /// Digits of a base offset in a file name.
 const BASE_OFFSET_DIGITS: usize = 20;
-/// 0.8.2.2 can't find the end of a longer segment when it opens it, whatever `segment.bytes` says, and would give its
-/// offsets away again (FileMessageSet.read adds in 32 bits).
+/// 0.8.2.2 can't find the end of a longer segment when it opens it, whatever `segment.bytes` says, and would
+/// give its offsets away again (FileMessageSet.read adds in 32 bits).
 const LONGEST: u64 = 1024 * 1024 * 1024;
 
 /// The file of the segment with this base offset.
@@ -236,8 +236,8 @@ impl Segment {
         Ok(())
     }
 
-    /// Where, before `len`, the first entry is whose offset is not below `target`. The walk begins at `hint`, if one is
-    /// given, else where the index says.
+    /// Where, before `len`, the first entry is whose offset is not below `target`. The walk begins at `hint`,
+    /// if one is given, else where the index says.
     pub(crate) fn find(
         &self,
         file: &File,
@@ -334,8 +334,8 @@ impl Segment {
         self.index.file().release();
     }
 
-    /// Takes the files out of the way: they get other names, which are returned, and are to be removed later. A crash
-    /// between the two leaves an index without messages, which goes at the next start.
+    /// Takes the files out of the way: they get other names, which are returned, and are to be removed later.
+    /// A crash between the two leaves an index without messages, which goes at the next start.
     pub(crate) fn remove(&self) -> Result<[PathBuf; 2], Error> {
         self.removed.store(true, Ordering::Release);
         let log = rename_deleted(self.log.path())?;
@@ -381,4 +381,61 @@ fn rename_deleted(path: &Path) -> Result<PathBuf, Error> {
     let renamed = PathBuf::from(renamed);
     fs::rename(path, &renamed).map_err(Error::io(path))?;
     Ok(renamed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_are_those_of_0_8() {
+        let path = file_path(Path::new("/d/t-0"), 37, LOG_SUFFIX);
+        assert_eq!(path, Path::new("/d/t-0/00000000000000000037.log"));
+        assert_eq!(parse_base_offset("00000000000000000037"), Some(37));
+        assert_eq!(parse_base_offset("09223372036854775807"), Some(i64::MAX));
+        for other in [
+            "37",
+            "99999999999999999999",
+            "-0000000000000000037",
+            "+0000000000000000037",
+            "abc",
+            "",
+        ] {
+            assert_eq!(parse_base_offset(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_segment_never_exceeds_what_0_8_can_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = LogConfig {
+            segment_bytes: 2_000_000_000,
+            ..LogConfig::default()
+        };
+        let segment = Segment::create(directory.path(), 0, &config, &Arc::default()).unwrap();
+        let must_roll = |len| segment.must_roll(1, len, &config, Instant::now());
+        assert!(
+            !must_roll(LONGEST + 1),
+            "it is empty: whatever comes must go somewhere"
+        );
+        segment.append(b"0123456789", 0, 4096).unwrap();
+        assert!(!must_roll(LONGEST - 10));
+        assert!(must_roll(LONGEST - 9));
+    }
+
+    #[test]
+    fn a_removed_segment_is_out_of_the_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = LogConfig::default();
+        let create = || Segment::create(directory.path(), 7, &config, &Arc::default()).unwrap();
+        let old = create();
+        old.append(b"old", 7, 4096).unwrap();
+        let reader = old.log().readable().unwrap();
+        let [log, index] = old.remove().unwrap();
+        assert!(old.is_removed());
+        assert!(log.ends_with("00000000000000000007.log.deleted") && log.exists() && index.exists());
+        let new = create();
+        assert_eq!((new.len(), fs::read(&log).unwrap()), (0, b"old".to_vec()));
+        assert_eq!(reader.metadata().unwrap().len(), 3);
+    }
 }

@@ -12,12 +12,13 @@ use crate::log::lock;
 use crate::log::segment::Segment;
 
 impl Log {
-    /// Keeps what is below `offset`, which becomes the log's end. A wrapper that has messages on both sides goes as a
-    /// whole; the gap is filled when it is fetched again.
+    /// Keeps what is below `offset`, which becomes the log's end. A wrapper that has messages on both sides
+    /// goes as a whole; the gap is filled when it is fetched again.
     ///
     /// The recovery points must be written to their checkpoint before anything is appended: see
     /// [`Logs::truncate_to`](crate::log::Logs::truncate_to), which does.
     pub fn truncate_to(&self, offset: i64) -> Result<(), Error> {
+        let offset = offset.max(0);
         let mut writer = self.writer()?;
         let (start, end) = {
             let view = lock(&self.view);
@@ -36,9 +37,10 @@ impl Log {
         truncated.map_err(|error| self.fail(error))
     }
 
-    /// Deletes everything; the next message gets `offset`. As for [`Self::truncate_to`], the recovery points must be
-    /// written.
+    /// Deletes everything; the next message gets `offset`. As for [`Self::truncate_to`], the recovery points
+    /// must be written.
     pub fn truncate_fully_and_start_at(&self, offset: i64) -> Result<(), Error> {
+        let offset = offset.max(0);
         let mut writer = self.writer()?;
         tracing::info!(
             "{}: deleting everything, starting at {offset}",

@@ -26,7 +26,8 @@ pub(crate) struct View {
     pub(crate) truncations: u64,
     /// Whether there are files whose names may not have reached the disk.
     pub(crate) directory_dirty: bool,
-    /// Where recent appends to the last segment begin: an offset, below which everything before the position is.
+    /// Where recent appends to the last segment begin: an offset, below which everything before the position
+    /// is.
     recent: VecDeque<(i64, u64)>,
 }
 

@@ -140,7 +140,7 @@ pub(crate) fn remark(key: &str, known: &[&'static str]) -> Option<String> {
 }
 
 /// The known key that is least different, if it is similar at all.
-fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
+pub(crate) fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
     // `log_dirs` and `LogDirs` are slips of another kind than wrong letters.
     let spelled = |text: &str| text.to_lowercase().replace(['_', '-'], ".");
     let key = spelled(key);

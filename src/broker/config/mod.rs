@@ -13,6 +13,7 @@ mod sections;
 mod sources;
 mod values;
 
+pub(crate) use foreign::nearest;
 pub use problems::Problem;
 pub use problems::Problems;
 pub use sections::AdvertisedConfig;

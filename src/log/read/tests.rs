@@ -99,7 +99,8 @@ fn the_end_of_a_closed_segment_is_told() {
     assert!(!ends(40, 10_000, None), "it is appended to");
 }
 
-/// Every start and bound gives what a walk over all entries gives, with the positions of recent appends at hand and without.
+/// Every start and bound gives what a walk over all entries gives, with the positions of recent appends at
+/// hand and without.
 #[test]
 fn every_stretch_is_found() {
     let directory = data_directory();

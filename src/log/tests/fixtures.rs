@@ -1,4 +1,5 @@
-//! Directories that 0.8.2.2 left, or that were damaged on purpose: what it made of them, and what we make of them.
+//! Directories that 0.8.2.2 left, or that were damaged on purpose: what it made of them, and what we make of
+//! them.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -143,7 +144,8 @@ impl Fixture {
             .collect()
     }
 
-    /// What the reference says they were: its start also creates partitions of topics that have no directory here.
+    /// What the reference says they were: its start also creates partitions of topics that have no directory
+    /// here.
     fn expected_sizes(&self, sizes: &Value) -> BTreeMap<String, u64> {
         let here = self.partitions();
         let of_partition = |path: &str| {
@@ -352,7 +354,8 @@ fn directories_without_a_restart_are_served_as_described() {
     }
 }
 
-/// What is served where 0.8.2.2 does worse: everything that was there before the damage and still has its checksum.
+/// What is served where 0.8.2.2 does worse: everything that was there before the damage and still has its
+/// checksum.
 #[test]
 fn damage_that_0_8_makes_worse() {
     let end_offsets = [

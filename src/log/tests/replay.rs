@@ -45,7 +45,8 @@ fn segment_files(partition: &Path, suffix: &str) -> Vec<PathBuf> {
     paths
 }
 
-/// Appends a partition's entries to a new log, the way `append` does it, and compares the files after a clean stop.
+/// Appends a partition's entries to a new log, the way `append` does it, and compares the files after a clean
+/// stop.
 fn replay(partition: &Path, config: &LogConfig, append: impl Fn(&crate::log::Log, &[u8])) {
     let originals = segment_files(partition, "log");
     let known = SET_LEN.iter().find(|(name, _)| partition.ends_with(name));

@@ -124,3 +124,15 @@ fn everything_can_be_replaced() {
     drop(log);
     assert_eq!(values(&open(&directory, &small())), numbers(0..3));
 }
+
+#[test]
+fn there_are_no_offsets_below_0() {
+    let directory = data_directory();
+    let log = open(&directory, &small());
+    append_numbered(&log, 3);
+    log.truncate_to(-1).unwrap();
+    assert_eq!((log.log_start_offset(), log.log_end_offset()), (0, 0));
+    log.truncate_fully_and_start_at(-7).unwrap();
+    append_numbered(&log, 3);
+    assert_eq!(values(&log), numbers(0..3));
+}
