@@ -316,7 +316,10 @@ const NOT_CANONICAL: [(&str, &str); 41] = [
     ("fetch-topic-count-negative", "a negative count"),
     ("fetch-topic-bad-utf8", "broken UTF-8"),
     ("offsets-count-negative", "a negative count"),
-    ("commit-v0-body-as-v1", "a topic without partitions, surplus bytes"),
+    (
+        "commit-v0-body-as-v1",
+        "a topic without partitions, surplus bytes",
+    ),
     ("commit-count-negative", "a negative count"),
     ("fetch-offset-count-negative", "a negative count"),
     ("fetch-offset-version-minus-1", "another version"),

@@ -14,6 +14,7 @@ mod consumer_offsets;
 mod durability;
 mod mistakes;
 mod readme;
+mod recorded;
 mod registration;
 mod running;
 mod support;

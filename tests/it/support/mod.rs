@@ -2,6 +2,7 @@
 
 pub(crate) mod broker;
 pub(crate) mod clients;
+pub(crate) mod connection;
 pub(crate) mod eventually;
 pub(crate) mod namespace;
 pub(crate) mod numbered;
@@ -104,7 +105,8 @@ pub(crate) fn skip(why: &str, fatal: bool) {
     // The test runner has no word for it and counts the test as passed: `scripts/test.sh` lists them at the end.
     if let Some(list) = std::env::var_os("GREGOR_SKIPPED") {
         let list = File::options().create(true).append(true).open(list);
-        list.and_then(|mut list| list.write_all(line.as_bytes())).expect("write the list of skipped tests");
+        list.and_then(|mut list| list.write_all(line.as_bytes()))
+            .expect("write the list of skipped tests");
     }
 }
 
