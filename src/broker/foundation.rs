@@ -15,6 +15,7 @@ use crate::broker::gauges::Gauged;
 use crate::broker::gauges::StateGauge;
 use crate::broker::handlers::Handlers;
 use crate::broker::handlers::Parts;
+use crate::broker::limits;
 use crate::broker::live;
 use crate::broker::metadata_cache::MetadataCache;
 use crate::broker::offsets::Offsets;
@@ -45,6 +46,8 @@ pub(crate) struct Foundation {
     pub(crate) topics: usize,
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) shutdown: Shutdown,
+    /// The limit of open files, before and after it was raised.
+    pub(crate) open_files: (u64, u64),
 }
 
 impl Foundation {
@@ -134,6 +137,8 @@ pub(crate) async fn lay_foundation(
     let overrides = topic_overrides(&store).await?;
     let topics = overrides.len();
 
+    let (before, after) = limits::raise_open_files();
+    let open_files = (before.unwrap_or(u64::MAX), after.unwrap_or(u64::MAX));
     let opening = Instant::now();
     let logs_config = settings::logs(&config, overrides);
     let directories = config.logs.directories.clone();
@@ -156,6 +161,7 @@ pub(crate) async fn lay_foundation(
         topics,
         partitions: Arc::new(partitions),
         shutdown,
+        open_files,
     })
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::broker::foundation::Foundation;
+use crate::broker::gauges;
 use crate::types::BrokerId;
 use crate::types::Endpoint;
 
@@ -31,14 +32,16 @@ pub struct Summary {
     pub topics: usize,
     /// The controller, if there is one.
     pub controller: Option<BrokerId>,
-    /// Data directories.
-    pub directories: Vec<PathBuf>,
+    /// Data directories, and the bytes free in each.
+    pub directories: Vec<(PathBuf, u64)>,
     /// Partitions found in them.
     pub partitions: usize,
     /// How long opening them took.
     pub opened_in: Duration,
     /// Where metrics are served.
     pub metrics: Option<SocketAddr>,
+    /// How many files may be open: before the start, and now.
+    pub open_files: (u64, u64),
     /// How long the start took.
     pub ready_in: Duration,
 }
@@ -51,6 +54,8 @@ impl Summary {
         advertised: Endpoint,
         metrics: Option<SocketAddr>,
     ) -> Self {
+        let free = |directory: &PathBuf| (directory.clone(), gauges::free_bytes(directory).unwrap_or(0));
+        let directories = foundation.config.logs.directories.iter().map(free).collect();
         Self {
             id: foundation.config.id,
             advertised,
@@ -62,10 +67,11 @@ impl Summary {
             brokers: 1,
             topics: foundation.topics,
             controller: None,
-            directories: foundation.config.logs.directories.clone(),
+            directories,
             partitions: foundation.logs.all().len(),
             opened_in: foundation.opened_in,
             metrics,
+            open_files: foundation.open_files,
             ready_in: Duration::ZERO,
         }
     }

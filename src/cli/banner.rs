@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use super::seam::Summary;
+use crate::broker::Summary;
 
 /// Width of the first line, at whose end the broker's number stands.
 const WIDTH: usize = 70;

@@ -14,7 +14,6 @@ mod failure;
 mod lines;
 mod logging;
 mod runtime;
-mod seam;
 mod serve;
 mod server;
 mod signals;

@@ -8,10 +8,10 @@ use tracing::info;
 use tracing::warn;
 
 use super::Failure;
-use super::seam::Broker;
-use super::seam::StartError;
-use super::seam::Summary;
 use super::signals::Signals;
+use crate::broker::Broker;
+use crate::broker::StartError;
+use crate::broker::Summary;
 use crate::broker::config::BrokerConfig;
 use crate::broker::config::Loaded;
 use crate::broker::preflight;

@@ -118,7 +118,7 @@ impl Logs {
         durable::sync_directory(&directory)?;
         durable::sync_directory(root.path())?;
         write(&self.logs).insert(topic_partition.clone(), Arc::clone(&log));
-        tracing::info!("{topic_partition}: created in {}", root.path().display());
+        tracing::debug!("{topic_partition}: created in {}", root.path().display());
         Ok(log)
     }
 
@@ -130,7 +130,7 @@ impl Logs {
         };
         log.delete()?;
         durable::sync_directory(log.directory())?;
-        tracing::info!("{topic_partition}: deleted");
+        tracing::debug!("{topic_partition}: deleted");
         // Its recovery point must not be that of the next partition of this name.
         self.roots
             .iter()
@@ -275,7 +275,7 @@ impl Logs {
             settings,
         )?;
         let (start, end) = (log.log_start_offset(), log.log_end_offset());
-        tracing::info!("{topic_partition}: opened, offsets {start}..{end}");
+        tracing::debug!("{topic_partition}: opened, offsets {start}..{end}");
         write(&self.logs).insert(topic_partition.clone(), Arc::new(log));
         Ok(())
     }

@@ -176,7 +176,7 @@ fn recover(
     let mut end = None;
     let mut lost_at = None;
     for (at, segment) in segments.iter().enumerate().skip(unflushed_from) {
-        tracing::info!("{}: recovering", segment.log().path().display());
+        tracing::debug!("{}: recovering", segment.log().path().display());
         let (walked, cut) = rebuild(segment, Messages::Unflushed, config)?;
         end = Some(walked);
         if cut > 0 {

@@ -1,1 +1,1 @@
-//!
+//! Tests of who leads what.

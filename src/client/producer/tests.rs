@@ -1,1 +1,1 @@
-//!
+//! Tests of batches and partitioners.
