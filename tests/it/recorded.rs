@@ -1,8 +1,8 @@
 //! What the reference answered, case by case, is what this broker answers: the recorded requests are sent again, in the
 //! recorded order, to a broker in the recorded state.
 
-mod answer;
 mod better;
+mod messages;
 mod replay;
 
 use std::fs::File;
@@ -10,15 +10,12 @@ use std::time::Duration;
 use std::time::SystemTime;
 
 use gregor::protocol::fetch::Reader;
-use gregor::protocol::list_offsets::ListOffsetsRequest;
 use gregor::protocol::list_offsets::OffsetSpec;
-use gregor::protocol::list_offsets::PartitionOffsets;
 
 use crate::recorded::better::BETTER;
 use crate::recorded::better::LEFT_OUT;
 use crate::recorded::replay::Case;
 use crate::recorded::replay::Recording;
-use crate::recorded::replay::ask;
 use crate::recorded::replay::position;
 use crate::support::Need;
 use crate::support::broker::Broker;
@@ -27,6 +24,8 @@ use crate::support::connection::Connection;
 use crate::support::connection::Received;
 use crate::support::eventually::eventually;
 use crate::support::have;
+use crate::support::requests::ask_one;
+use crate::support::requests::offsets;
 use crate::support::zookeeper::Version;
 use crate::support::zookeeper::ZooKeeper;
 
@@ -42,7 +41,8 @@ const RETENTION: Duration = Duration::from_secs(60);
 fn one_broker_answers_as_recorded() {
     replayed("solo", |broker, recording, case| match case.name.as_str() {
         "metadata-all" => eventually("retention has cut `trimmed`", RETENTION, || {
-            let first = earliest(broker, "trimmed");
+            let request = offsets(Reader::Consumer, "trimmed", 0, OffsetSpec::Earliest);
+            let first = ask_one(broker, &request)["offsets"][0].clone();
             if first == 8 { Ok(()) } else { Err(first) }
         }),
         "metadata-auto-created-later" => broker.wait_for_topic("made-by-metadata", 2),
@@ -124,22 +124,6 @@ fn release_a_fetch(broker: &Broker, recording: &Recording) {
     );
     releasing.replay(broker).unwrap();
     waiting.compare(broker, &mut fetching).unwrap();
-}
-
-fn earliest(broker: &Broker, topic: &str) -> i64 {
-    let asked = PartitionOffsets {
-        partition: 0,
-        at: OffsetSpec::Earliest,
-        max_offsets: 1,
-    };
-    let request = ListOffsetsRequest {
-        reader: Reader::Consumer,
-        topics: vec![(Some(topic.to_owned()), vec![asked])],
-    };
-    let answer = ask(broker, &request);
-    answer["topics"][0]["partitions"][0]["offsets"][0]
-        .as_i64()
-        .unwrap()
 }
 
 /// Sets the modification times of a partition's segments to the recorded ones: one second after the other.

@@ -4,19 +4,17 @@ use std::fs::read_to_string;
 use std::time::Duration;
 use std::time::Instant;
 
-use gregor::protocol::Api;
 use gregor::protocol::ApiKey;
 use gregor::protocol::consumer_metadata::ConsumerMetadataRequest;
 use gregor::protocol::encode_request;
 use gregor::protocol::metadata::MetadataRequest;
 use gregor::protocol::offset_commit::OffsetStorage;
-use gregor::protocol::offset_fetch::OffsetFetchRequest;
 use serde_json::Value;
 
-use super::answer::canonical;
-use super::answer::decode;
-use super::answer::from_hex;
 use super::better;
+use crate::support::answer::canonical;
+use crate::support::answer::decode;
+use crate::support::answer::from_hex;
 use crate::support::broker::Broker;
 use crate::support::broker::Kind;
 use crate::support::broker::Setup;
@@ -26,6 +24,9 @@ use crate::support::connection::Connection;
 use crate::support::connection::Received;
 use crate::support::eventually::eventually;
 use crate::support::project;
+use crate::support::requests::ask;
+use crate::support::requests::ask_one;
+use crate::support::requests::committed;
 use crate::support::wire;
 
 /// How long is waited to see that nothing comes.
@@ -119,11 +120,9 @@ impl Recording {
             if set["broker"].as_i64().unwrap_or(0) != 0 {
                 continue;
             }
-            let answer = exchange(
-                broker,
-                ApiKey::Produce,
-                &from_hex(set["request"].as_str().unwrap()),
-            );
+            let mut connection = Connection::open(broker.address());
+            connection.send(&from_hex(set["request"].as_str().unwrap()));
+            let answer = decode(ApiKey::Produce, &connection.frame());
             let produced = &answer["topics"][0]["partitions"][0];
             assert_eq!(
                 (&produced["error_code"], &produced["base_offset"]),
@@ -244,13 +243,14 @@ impl Case {
     }
 
     /// API and correlation id of each frame of the request.
-    fn asked(&self) -> Vec<(i64, i32)> {
+    fn asked(&self) -> Vec<(ApiKey, i32)> {
         let mut rest = from_hex(self.word("request").unwrap());
         let mut asked = Vec::new();
         while rest.len() >= 12 {
             let number = |at: usize| i32::from_be_bytes(rest[at..at + 4].try_into().unwrap());
             let size = usize::try_from(number(0)).unwrap_or(usize::MAX - 4);
-            asked.push((i64::from(number(4) >> 16), number(8)));
+            let key = i16::from_be_bytes(rest[4..6].try_into().unwrap());
+            asked.extend(ApiKey::from_code(key).map(|key| (key, number(8))));
             rest.drain(..rest.len().min(4 + size));
         }
         asked
@@ -282,25 +282,9 @@ fn expect(received: &Received, recorded: &Received) -> Result<(), String> {
     }
 }
 
-/// One request on a connection of its own, and the answer in words.
-pub(crate) fn ask<A: Api>(broker: &Broker, request: &A) -> Value {
-    exchange(broker, A::KEY, &encode_request(1, None, request))
-}
-
-fn exchange(broker: &Broker, api: ApiKey, request: &[u8]) -> Value {
-    let mut connection = Connection::open(broker.address());
-    connection.send(request);
-    decode(i64::from(api.code()), &connection.frame())
-}
-
 /// A group's position in `events` 0, as it is kept in Kafka.
 pub(crate) fn position(broker: &Broker, group: &str) -> Value {
-    let request = OffsetFetchRequest {
-        storage: OffsetStorage::Kafka,
-        group: Some(group.to_owned()),
-        topics: vec![(Some("events".to_owned()), vec![0])],
-    };
-    ask(broker, &request)["topics"][0]["partitions"][0].clone()
+    ask_one(broker, &committed(OffsetStorage::Kafka, group, "events", 0))
 }
 
 /// Puts the broker's port where an answer names the recorded one.

@@ -1,5 +1,6 @@
 //! What the tests stand on: brokers, ZooKeeper, clients and the reference's tools as child processes.
 
+pub(crate) mod answer;
 pub(crate) mod broker;
 pub(crate) mod clients;
 pub(crate) mod connection;
@@ -9,6 +10,7 @@ pub(crate) mod numbered;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod reference;
+pub(crate) mod requests;
 pub(crate) mod wire;
 pub(crate) mod znodes;
 pub(crate) mod zookeeper;

@@ -2,6 +2,7 @@
 
 use gregor::message::entry::deep_entries;
 use gregor::message::entry::entries;
+use gregor::protocol::ApiKey;
 use serde_json::Value;
 use serde_json::json;
 
@@ -9,39 +10,46 @@ use serde_json::json;
 const UNFOLDED_MAX: usize = 1 << 24;
 
 /// The answer to a request of this API, without the frame's size.
-pub(crate) fn decode(api: i64, frame: &[u8]) -> Value {
+pub(crate) fn decode(api: ApiKey, frame: &[u8]) -> Value {
     let mut rest = Reader(frame);
     let id = rest.i32();
     let mut answer = match api {
-        0 => json!({"topics": rest.by_topic(|r| {
+        ApiKey::Produce => json!({"topics": rest.by_topic(|r| {
             json!({"partition": r.i32(), "error_code": r.i16(), "base_offset": r.i64()})
         })}),
-        1 => json!({"topics": rest.by_topic(|r| {
+        ApiKey::Fetch => json!({"topics": rest.by_topic(|r| {
             json!({"partition": r.i32(), "error_code": r.i16(), "high_watermark": r.i64(), "message_set": r.blob()})
         })}),
-        2 => json!({"topics": rest.by_topic(|r| {
+        ApiKey::ListOffsets => json!({"topics": rest.by_topic(|r| {
             json!({"partition": r.i32(), "error_code": r.i16(), "offsets": r.array(Reader::i64)})
         })}),
-        3 => json!({"brokers": rest.array(Reader::broker), "topics": rest.array(Reader::topic_metadata)}),
-        4 | 5 => json!({"error_code": rest.i16(), "partitions": rest.array(|r| {
-            json!({"topic": r.string(), "partition": r.i32(), "error_code": r.i16()})
-        })}),
-        6 | 12 => json!({"error_code": rest.i16()}),
-        7 => json!({"error_code": rest.i16(), "partitions_remaining": rest.array(|r| {
-            json!({"topic": r.string(), "partition": r.i32()})
-        })}),
-        8 => json!({"topics": rest.by_topic(|r| json!({"partition": r.i32(), "error_code": r.i16()}))}),
-        9 => json!({"topics": rest.by_topic(|r| {
+        ApiKey::Metadata => {
+            json!({"brokers": rest.array(Reader::broker), "topics": rest.array(Reader::topic_metadata)})
+        }
+        ApiKey::LeaderAndIsr | ApiKey::StopReplica => {
+            json!({"error_code": rest.i16(), "partitions": rest.array(|r| {
+                json!({"topic": r.string(), "partition": r.i32(), "error_code": r.i16()})
+            })})
+        }
+        ApiKey::UpdateMetadata | ApiKey::Heartbeat => json!({"error_code": rest.i16()}),
+        ApiKey::ControlledShutdown => {
+            json!({"error_code": rest.i16(), "partitions_remaining": rest.array(|r| {
+                json!({"topic": r.string(), "partition": r.i32()})
+            })})
+        }
+        ApiKey::OffsetCommit => {
+            json!({"topics": rest.by_topic(|r| json!({"partition": r.i32(), "error_code": r.i16()}))})
+        }
+        ApiKey::OffsetFetch => json!({"topics": rest.by_topic(|r| {
             json!({"partition": r.i32(), "offset": r.i64(), "metadata": r.string(), "error_code": r.i16()})
         })}),
-        10 => json!({"error_code": rest.i16(), "coordinator": rest.broker()}),
-        11 => json!({
+        ApiKey::ConsumerMetadata => json!({"error_code": rest.i16(), "coordinator": rest.broker()}),
+        ApiKey::JoinGroup => json!({
             "error_code": rest.i16(),
             "generation_id": rest.i32(),
             "consumer_id": rest.string(),
             "assigned_partitions": rest.by_topic(Reader::i32),
         }),
-        other => panic!("no API {other}"),
     };
     answer["correlation_id"] = json!(id);
     if !rest.0.is_empty() {
