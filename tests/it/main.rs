@@ -13,6 +13,7 @@ mod clients;
 mod consumer_offsets;
 mod durability;
 mod mistakes;
+mod ordering;
 mod readme;
 mod recorded;
 mod registration;
