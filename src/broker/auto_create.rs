@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use tokio::sync::watch;
+
 use crate::admin::topics;
 use crate::broker::metadata_cache::MetadataCache;
 use crate::types::OFFSETS_TOPIC;
+use crate::zookeeper::SessionId;
 use crate::zookeeper::Sessions;
 
 /// Which topics may be created, and how they look.
 #[derive(Debug)]
 pub(crate) struct AutoCreate {
     sessions: Sessions,
+    registered: watch::Receiver<Option<SessionId>>,
     enabled: bool,
     partitions: usize,
     replicas: usize,
@@ -52,7 +56,12 @@ pub(crate) struct NewTopics {
 
 impl AutoCreate {
     /// Creates topics of these shapes.
-    pub(crate) fn new(sessions: Sessions, topics: NewTopics, offsets: OffsetsTopic) -> Self {
+    pub(crate) fn new(
+        sessions: Sessions,
+        registered: watch::Receiver<Option<SessionId>>,
+        topics: NewTopics,
+        offsets: OffsetsTopic,
+    ) -> Self {
         let NewTopics {
             enabled,
             partitions,
@@ -60,6 +69,7 @@ impl AutoCreate {
         } = topics;
         Self {
             sessions,
+            registered,
             enabled,
             partitions,
             replicas,
@@ -82,6 +92,10 @@ impl AutoCreate {
         } else {
             return Err(Refused::SwitchedOff);
         };
+        if self.registered.borrow().is_none() {
+            // Its replicas might find no broker. The client is told that there is no leader yet, and asks again.
+            return Ok(());
+        }
         let created = match self.sessions.current() {
             Ok(store) => topics::create(&store, topic, partitions, replicas, &config).await,
             Err(error) => Err(error.into()),

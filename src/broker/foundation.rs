@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::broker::auto_create::AutoCreate;
@@ -17,6 +18,7 @@ use crate::broker::handlers::Handlers;
 use crate::broker::handlers::Parts;
 use crate::broker::limits;
 use crate::broker::live;
+use crate::broker::meta_properties;
 use crate::broker::metadata_cache::MetadataCache;
 use crate::broker::offsets::Offsets;
 use crate::broker::refusals::Refusals;
@@ -32,6 +34,7 @@ use crate::replication::ControllerEpoch;
 use crate::replication::HighWatermarks;
 use crate::replication::Partitions;
 use crate::shutdown::Shutdown;
+use crate::zookeeper::SessionId;
 use crate::zookeeper::Sessions;
 use crate::zookeeper::Store;
 
@@ -57,6 +60,7 @@ impl Foundation {
         offsets: &Arc<Offsets>,
         configs: &TopicConfigs,
         controller: &ControllerHandle,
+        registered: watch::Receiver<Option<SessionId>>,
     ) -> Result<Handlers, StartError> {
         // A controller that was replaced before this broker started is refused from the first request on.
         let epoch = self
@@ -69,7 +73,12 @@ impl Foundation {
             partitions: Arc::clone(&self.partitions),
             metadata: Arc::new(MetadataCache::default()),
             offsets: Arc::clone(offsets),
-            auto_create: Arc::new(AutoCreate::new(self.sessions.clone(), new_topics, offsets_topic)),
+            auto_create: Arc::new(AutoCreate::new(
+                self.sessions.clone(),
+                registered,
+                new_topics,
+                offsets_topic,
+            )),
             topic_configs: configs.clone(),
             controller_epoch: Arc::new(ControllerEpoch::new(epoch)),
             controller: controller.clone(),
@@ -141,11 +150,14 @@ pub(crate) async fn lay_foundation(
     let open_files = (before.unwrap_or(u64::MAX), after.unwrap_or(u64::MAX));
     let opening = Instant::now();
     let logs_config = settings::logs(&config, overrides);
-    let directories = config.logs.directories.clone();
+    let (id, directories) = (config.id, config.logs.directories.clone());
     let opened = tokio::task::spawn_blocking(move || {
         let logs = Logs::open(&logs_config)?;
+        for directory in &directories {
+            meta_properties::mark(directory, id)?;
+        }
         let high_watermarks = HighWatermarks::open(&directories)?;
-        Ok::<_, crate::log::Error>((Arc::new(logs), high_watermarks))
+        Ok::<_, StartError>((Arc::new(logs), high_watermarks))
     });
     let (logs, high_watermarks) = opened
         .await

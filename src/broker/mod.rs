@@ -8,6 +8,7 @@ mod gauges;
 mod handlers;
 pub mod limits;
 mod live;
+mod meta_properties;
 mod metadata_cache;
 mod offsets;
 pub mod preflight;
@@ -128,14 +129,17 @@ impl Broker {
         } = &foundation;
         let (registration, registered) = Registration::new(sessions.clone(), registration(&advertised));
         let contender = settings::controller(config, self.summary.bound);
-        let (controller, handle) = Controller::new(contender, sessions.clone(), registered);
+        let (controller, handle) = Controller::new(contender, sessions.clone(), registered.clone());
         let configs = TopicConfigs::new(settings::log(config), sessions.clone());
         let offsets = Offsets::new(settings::offsets(config), Arc::clone(&foundation.partitions));
         let offsets = Arc::new(offsets);
         foundation.gauge(&offsets, &handle, &self.state);
-        let handlers = foundation.handlers(&offsets, &configs, &handle).await?;
+        let handlers = foundation
+            .handlers(&offsets, &configs, &handle, registered)
+            .await?;
         self.tasks.spawn(listener.run(handlers, shutdown.clone()));
 
+        registration.refuse_if_taken(&foundation.store).await?;
         let (first_round, round_over) = oneshot::channel();
         self.tasks.spawn(controller.run(shutdown.clone(), first_round));
         // An election that takes longer goes on in the background; only its order with the registration is lost.

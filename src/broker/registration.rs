@@ -40,6 +40,18 @@ impl Registration {
         )
     }
 
+    /// Fails at once if a live broker has our id, before anything is done in its name.
+    pub(crate) async fn refuse_if_taken(&self, store: &Store) -> Result<(), zookeeper::Error> {
+        match store.broker(self.broker.id).await {
+            Ok(Some(other)) if (&other.host, other.port) != (&self.broker.host, self.broker.port) => {
+                // What it says is worth more than that we say so: registering refuses it with all there is to know.
+                self.register_in(store).await
+            }
+            Ok(_) | Err(zookeeper::Error::Corrupt { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Registers for the first time. A node of a dead session of ours is waited out; a live broker of the same id is
     /// an error that the start must not outlive.
     pub(crate) async fn register(&self) -> Result<Store, zookeeper::Error> {

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::broker::meta_properties;
 use crate::log;
 use crate::metrics;
 use crate::net;
@@ -20,6 +21,9 @@ pub enum StartError {
     /// The high watermarks could not be written.
     #[error(transparent)]
     Replication(#[from] replication::Error),
+    /// A data directory is another broker's.
+    #[error(transparent)]
+    Directory(#[from] meta_properties::Error),
     /// The port for clients.
     #[error(transparent)]
     Listen(#[from] net::Error),
@@ -49,6 +53,12 @@ impl StartError {
             )),
             Self::Metrics(_) => {
                 Some("set metrics.listen to another host:port, or to nothing to switch it off".into())
+            }
+            Self::Directory(meta_properties::Error::Foreign { owner, .. }) => {
+                Some(format!("set broker.id={owner}, or log.dirs to another directory"))
+            }
+            Self::Directory(meta_properties::Error::Io { .. }) => {
+                Some("set log.dirs to directories that this user may create or write".into())
             }
             Self::Replication(_) | Self::Bound(_) | Self::Panicked(_) => None,
         }

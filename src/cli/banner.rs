@@ -17,7 +17,7 @@ pub(super) fn banner(summary: &Summary) -> String {
     let told = summary.advertised.to_string();
     let mut lines = vec![
         format!("{title}{id:>gap$}"),
-        format!("  clients are told   {told:<16} (bound to {})", summary.bound),
+        format!("  clients are told   {told:<15}  (bound to {})", summary.bound),
         format!("  zookeeper          {}", zookeeper(summary)),
         format!("  cluster            {}", cluster(summary)),
         format!("  data               {}", data(summary)),
@@ -79,7 +79,7 @@ fn data(summary: &Summary) -> String {
     };
     let opened = time(summary.opened_in);
     format!(
-        "{place:<16} {free}, {} opened in {opened}",
+        "{place:<15}  {free}, {} opened in {opened}",
         count(summary.partitions, "partition")
     )
 }
@@ -95,10 +95,14 @@ fn shown(path: &Path) -> String {
 }
 
 fn open_files((before, after): (u64, u64)) -> String {
+    let now = match after {
+        u64::MAX => "unlimited".to_owned(),
+        after => after.to_string(),
+    };
     if after > before {
-        format!("{after} (raised from {before})")
+        format!("{now} (raised from {before})")
     } else {
-        after.to_string()
+        now
     }
 }
 
@@ -194,7 +198,7 @@ ready in 61 ms. Try: echo hi | gregor console-producer --broker-list localhost:9
             topics: 1,
             directories: vec![("/a".into(), 5 << 40), ("/b".into(), 700 << 20)],
             metrics: None,
-            open_files: (4096, 4096),
+            open_files: (4096, u64::MAX),
             ..summary()
         };
         let text = banner(&several);
@@ -211,7 +215,10 @@ ready in 61 ms. Try: echo hi | gregor console-producer --broker-list localhost:9
             text.contains("  data               2 directories    at least 700 MB free in each, 2 part"),
             "{text}"
         );
-        assert!(text.contains("  open files         4096\n"), "{text}");
+        assert!(
+            text.contains("  open files         unlimited (raised from 4096)\n"),
+            "{text}"
+        );
     }
 
     #[test]

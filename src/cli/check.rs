@@ -4,6 +4,7 @@
 
 use std::process::ExitCode;
 use std::time::Duration;
+use std::time::SystemTime;
 
 use super::Failure;
 use crate::broker::config::BrokerConfig;
@@ -74,7 +75,8 @@ async fn zookeeper(config: &BrokerConfig) -> Option<Finding> {
 
 fn taken(config: &BrokerConfig, other: &BrokerRegistration) -> Finding {
     let id = config.id;
-    let who = format!("{}:{}, registered at {}", other.host, other.port, other.timestamp);
+    let age = age(&other.timestamp, SystemTime::now());
+    let who = format!("{}:{}, registered {age}", other.host, other.port);
     let port = config.advertised.port.unwrap_or(config.network.port);
     if other.host == config.advertised.host && other.port == i32::from(port) {
         return Finding::warning(
@@ -88,19 +90,37 @@ fn taken(config: &BrokerConfig, other: &BrokerRegistration) -> Finding {
     )
 }
 
+/// How long ago it was, of a time in milliseconds since 1970.
+fn age(timestamp: &str, now: SystemTime) -> String {
+    let then = timestamp
+        .parse()
+        .ok()
+        .and_then(|ms| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms)));
+    match then.map(|then| now.duration_since(then).unwrap_or_default().as_secs()) {
+        None => format!("at {timestamp:?}"),
+        Some(seconds @ 0..120) => format!("{seconds} s ago"),
+        Some(seconds @ 120..7_200) => format!("{} min ago", seconds / 60),
+        Some(seconds @ 7_200..172_800) => format!("{} h ago", seconds / 3_600),
+        Some(seconds) => format!("{} days ago", seconds / 86_400),
+    }
+}
+
 fn unusable(connect: &str, error: &Error) -> Finding {
-    let hint = match error {
+    let what = format!("{error} (zookeeper.connect={connect})");
+    match error {
+        // As 0.8.2.2 does (KafkaServer.initZk); but a path that is mistyped looks the same.
         Error::NoChroot { chroot } => {
-            let hosts = connect.split('/').next().unwrap_or(connect);
-            format!("create it (zkCli.sh -server {hosts} create {chroot} \"\"), or correct zookeeper.connect")
+            Finding::warning(what, format!("a start creates {chroot}, if that is meant"))
         }
-        Error::Unreachable { .. } => {
-            "start ZooKeeper (service zookeeper start, or gregor dev), or set zookeeper.connect".to_owned()
+        Error::Unreachable { .. } => Finding::error(
+            what,
+            "start ZooKeeper (/usr/share/zookeeper/bin/zkServer.sh start, or gregor dev), or set zookeeper.connect",
+        ),
+        Error::Auth { .. } => {
+            Finding::error(what, "set zookeeper.auth to credentials that ZooKeeper accepts")
         }
-        Error::Auth { .. } => "set zookeeper.auth to credentials that ZooKeeper accepts".to_owned(),
-        _ => "set zookeeper.connect to host:port,host:port/chroot".to_owned(),
-    };
-    Finding::error(format!("{error} (zookeeper.connect={connect})"), hint)
+        _ => Finding::error(what, "set zookeeper.connect to host:port,host:port/chroot"),
+    }
 }
 
 #[cfg(test)]
@@ -141,6 +161,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_registration_is_as_old_as_it_says() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let ages = ["999970000", "999000000", "990000000", "0", "2000000000", "x"].map(|then| age(then, now));
+        assert_eq!(
+            ages,
+            [
+                "30 s ago",
+                "16 min ago",
+                "2 h ago",
+                "11 days ago",
+                "0 s ago",
+                "at \"x\""
+            ]
+        );
+    }
+
     #[tokio::test]
     async fn a_zookeeper_that_is_not_there_is_found_with_each_host() {
         let free = std::net::TcpListener::bind("127.0.0.1:0")
@@ -161,14 +198,12 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_chroot_comes_with_the_command_that_creates_it() {
+    fn a_missing_chroot_is_doubted_only() {
         let error = Error::NoChroot {
             chroot: "/kafka".to_owned(),
         };
         let finding = unusable("a:1,b:2/kafka", &error);
-        assert!(
-            finding.hint.contains("zkCli.sh -server a:1,b:2 create /kafka"),
-            "{finding}"
-        );
+        assert_eq!(finding.severity, Severity::Warning);
+        assert!(finding.hint.contains("/kafka"), "{finding}");
     }
 }

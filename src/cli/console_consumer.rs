@@ -80,7 +80,9 @@ impl ConsoleConsumer {
                 ended = self.consume(&format, &mut consumed) => ended,
                 stop = signals.next() => Ok(stop.exit_code()),
             };
-            eprintln!("Consumed {consumed} messages");
+            if ended.is_ok() || consumed > 0 {
+                eprintln!("Consumed {consumed} messages");
+            }
             ended
         })
     }

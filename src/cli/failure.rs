@@ -141,7 +141,7 @@ fn client_hint(error: &client::Error) -> Option<String> {
 fn zookeeper_hint(error: &zookeeper::Error) -> Option<String> {
     let hint = match error {
         zookeeper::Error::Unreachable { .. } => {
-            "start ZooKeeper (service zookeeper start), or correct the hosts"
+            "start ZooKeeper (/usr/share/zookeeper/bin/zkServer.sh start), or correct the hosts"
         }
         zookeeper::Error::NoChroot { .. } => {
             "no broker has ever run there: correct the path behind the hosts"

@@ -6,21 +6,18 @@ use tracing::Level;
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
+/// What the ZooKeeper client has to say below errors; the broker says itself which hosts do not answer.
+const QUIET: &str = "zookeeper_client=error";
+
 /// Starts logging, at `level` unless `RUST_LOG` says otherwise.
 pub(super) fn start(level: Level) {
-    let wanted = std::env::var("RUST_LOG").unwrap_or_default();
-    // The client library tells each step of a connection, which our own lines sum up.
-    let quiet = if wanted.is_empty() {
-        "zookeeper_client=warn"
-    } else {
-        wanted.as_str()
-    };
+    let wanted = std::env::var("RUST_LOG").unwrap_or_else(|_| format!("{level},{QUIET}"));
     let filter = |text: &str| {
         EnvFilter::builder()
             .with_default_directive(level.into())
             .parse(text)
     };
-    let (filter, mistake) = match filter(quiet) {
+    let (filter, mistake) = match filter(&wanted) {
         Ok(filter) => (filter, None),
         Err(error) => (EnvFilter::default().add_directive(level.into()), Some(error)),
     };

@@ -1,5 +1,6 @@
 //! Running a broker in this process until it is asked to stop, or must.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::time::Duration;
 
@@ -55,11 +56,16 @@ pub(super) async fn serve(
     lost: impl Future<Output = Failure>,
 ) -> Result<(), Failure> {
     let trigger = Trigger::new();
-    let life = live(config, &trigger, ready);
+    // Not asked of the trigger: a start that fails pulls it, too.
+    let asked = Cell::new(false);
+    let life = live(config, &trigger, &asked, ready);
     let limit = async {
         let mut stopping = trigger.signal();
         tokio::select! {
-            stop = signals.next() => info!("{stop:?}: stopping; once more stops at once"),
+            stop = signals.next() => {
+                asked.set(true);
+                info!("{stop:?}: stopping; once more stops at once");
+            }
             failure = lost => stopping.fail(failure),
             () = stopping.requested() => {}
         }
@@ -86,7 +92,12 @@ pub(super) async fn serve(
     }
 }
 
-async fn live(config: BrokerConfig, trigger: &Trigger, ready: impl FnOnce(&Summary)) -> Result<(), Failure> {
+async fn live(
+    config: BrokerConfig,
+    trigger: &Trigger,
+    asked: &Cell<bool>,
+    ready: impl FnOnce(&Summary),
+) -> Result<(), Failure> {
     let failure = |error: StartError| Failure::of(&error, error.hint());
     let mut stopping = trigger.signal();
     // What operators of 0.8 look for in their logs.
@@ -95,7 +106,10 @@ async fn live(config: BrokerConfig, trigger: &Trigger, ready: impl FnOnce(&Summa
     let broker = match Broker::start(config, trigger).await {
         Ok(broker) => broker,
         // Being asked to stop before being ready is no failure.
-        Err(_) if matches!(trigger.reason(), Some(Reason::Asked)) => return Ok(()),
+        Err(error) if asked.get() => {
+            info!("{server}, not started: {error}");
+            return Ok(());
+        }
         Err(error) => return Err(failure(error)),
     };
     let summary = broker.summary();

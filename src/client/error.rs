@@ -74,7 +74,9 @@ impl Error {
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::NoBroker { .. } | Self::NoLeader { .. } => true,
-            Self::Topic { code, .. } | Self::Refused { code, .. } => is_retriable(*code),
+            // A topic is often asked for while it, or a broker, is only coming up; and brokers have no code for that.
+            Self::Topic { code, .. } => *code != ErrorCode::InvalidTopic,
+            Self::Refused { code, .. } => is_retriable(*code),
             Self::Call(error) => !matches!(error, CallError::BadAnswer { .. }),
             Self::Unsendable { .. } | Self::Corrupt { .. } | Self::TooLarge { .. } => false,
         }
@@ -154,6 +156,15 @@ mod tests {
         assert!(!refused(ErrorCode::MessageSizeTooLarge));
         assert!(!refused(ErrorCode::InvalidTopic));
         assert!(!refused(ErrorCode::Unknown));
+        let topic = |code| {
+            Error::Topic {
+                topic: "t".to_owned(),
+                code,
+            }
+            .is_retriable()
+        };
+        assert!(topic(ErrorCode::Unknown));
+        assert!(!topic(ErrorCode::InvalidTopic));
         assert!(
             Error::Call(CallError::Closed {
                 endpoint: endpoint("a")

@@ -5,6 +5,8 @@
 
 mod cluster;
 mod error;
+#[cfg(test)]
+mod fake;
 mod producer;
 mod retry;
 mod simple_consumer;

@@ -221,6 +221,44 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_server_without_quorum_is_told_from_one_that_is_none() {
+        for (answer, expected) in [
+            (
+                "This ZooKeeper instance is not currently serving requests\n",
+                HostProblem::NotServing,
+            ),
+            ("HTTP/1.1 400 Bad Request\r\n\r\n", HostProblem::NoSession),
+        ] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let hosts = [host("127.0.0.1", listener.local_addr().unwrap().port())];
+            let answering = async {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                let mut command = [0; 4];
+                connection.read_exact(&mut command).await.unwrap();
+                connection.write_all(answer.as_bytes()).await.unwrap();
+            };
+            let (problems, ()) = tokio::join!(diagnose(&hosts, Duration::from_secs(5)), answering);
+            assert_eq!(problems[0].1, expected);
+        }
+    }
+
+    #[test]
+    fn the_release_is_found_in_the_answer() {
+        let version = |answer| version_in(answer);
+        let answer = "Zookeeper version: 3.4.6-1569965, built on 02/20/2014 09:09 GMT\nReceived: 2\n";
+        assert_eq!(version(answer).as_deref(), Some("3.4.6"));
+        assert_eq!(
+            version("Zookeeper version: 3.8.0, built on").as_deref(),
+            Some("3.8.0")
+        );
+        assert_eq!(
+            version("srvr is not executed because it is not in the whitelist.\n"),
+            None
+        );
+        assert_eq!(version("version: "), None);
+    }
+
+    #[tokio::test]
     async fn hosts_are_diagnosed_one_by_one() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -7,6 +7,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+use tokio::sync::oneshot;
 use zookeeper_client::OneshotWatcher;
 
 use crate::zookeeper::Error;
@@ -119,8 +120,8 @@ impl Store {
                 };
                 return Ok((Some(node), change(watcher)));
             }
-            if let Some(watcher) = self.watch_absence(path).await? {
-                return Ok((None, change(watcher)));
+            if let Some(change) = self.watch_absence(path).await? {
+                return Ok((None, change));
             }
         }
     }
@@ -135,25 +136,35 @@ impl Store {
             if let Some((children, watcher)) = found(read)? {
                 return Ok((children, change(watcher)));
             }
-            if let Some(watcher) = self.watch_absence(path).await? {
-                return Ok((Vec::new(), change(watcher)));
+            if let Some(change) = self.watch_absence(path).await? {
+                return Ok((Vec::new(), change));
             }
         }
     }
 
     /// Watches for the creation of a node; `None` if it is there already.
-    async fn watch_absence(&self, path: &str) -> Result<Option<OneshotWatcher>, Error> {
+    async fn watch_absence(&self, path: &str) -> Result<Option<Change>, Error> {
         let (stat, watcher) = self
             .call(path, Retry::Safe, |client| async move {
                 client.check_and_watch_stat(path).await
             })
             .await?;
-        Ok(stat.is_none().then_some(watcher))
+        let change = change(watcher);
+        Ok(stat.is_none().then_some(change))
     }
 }
 
+/// Waits for a watch in a task of its own, which ends when it fires or with the session, and not before: dropping a
+/// watcher makes the client send a request that servers of 3.4 don't know, and they close the connection over it.
 fn change(watcher: OneshotWatcher) -> Change {
-    Box::pin(async move {
+    let (changed, change) = oneshot::channel();
+    tokio::spawn(async move {
         watcher.changed().await;
+        // Nobody may be interested any more.
+        let _ = changed.send(());
+    });
+    Box::pin(async move {
+        // An error means that the runtime is going down.
+        let _ = change.await;
     })
 }

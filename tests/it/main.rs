@@ -12,6 +12,7 @@
 mod clients;
 mod consumer_offsets;
 mod durability;
+mod first_run;
 mod mistakes;
 mod ordering;
 mod readme;

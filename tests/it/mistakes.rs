@@ -130,7 +130,7 @@ fn the_data_directory_is_locked() {
     if !have(&NEEDS) {
         return;
     }
-    for (kind, test) in [(Kind::Gregor, "locked"), (Kind::Reference, "locked-by-java")] {
+    for (kind, test) in [(Kind::Gregor, "lock-held"), (Kind::Reference, "locked-by-java")] {
         let zookeeper = ZooKeeper::shared(Version::Reference);
         let connect = chroot(&zookeeper, test);
         let holder = Setup::of_kind(kind, &connect).start();
@@ -185,7 +185,7 @@ fn on_file_system(setup: &Setup, options: &str, fill: bool) -> Command {
     // What is mounted here is seen by this process alone, and gone with it.
     command.args(["--mount", "sh", "-c"]);
     let fill = if fill {
-        r#"head -c 10000000 /dev/zero > "$0/ballast" 2> /dev/null;"#
+        r#"mkdir "$0/orders-0"; head -c 10000000 /dev/zero > "$0/orders-0/ballast" 2> /dev/null;"#
     } else {
         ""
     };

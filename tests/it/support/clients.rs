@@ -1,4 +1,4 @@
-//! Clients that others wrote, unmodified: kcat (librdkafka), two releases of kafka-python, the reference's Java programs.
+//! Clients that others wrote, unmodified: kcat (librdkafka) and two releases of kafka-python.
 
 use std::io::BufRead;
 use std::io::BufReader;
@@ -17,7 +17,6 @@ use serde_json::json;
 use super::process::Running;
 use super::process::run;
 use super::project;
-use super::reference;
 use super::target;
 
 /// How long one step of a client may take.
@@ -69,9 +68,9 @@ fn kcat(bootstrap: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// What kcat puts between key and value, and after each message: text that no test sends.
-const KEY_END: &str = "<key|value>";
-const MESSAGE_END: &str = "<end>";
+/// What stands between key and value, and after each message, where a client works on text: no test sends it.
+pub(super) const KEY_END: &str = "<key|value>";
+pub(super) const MESSAGE_END: &str = "<end>";
 
 /// Produces with kcat; empty values are sent as nulls if `empty_as_null`.
 #[track_caller]
@@ -325,149 +324,6 @@ fn unhex(text: &Value) -> Option<Vec<u8>> {
     let digits = text.as_str()?.as_bytes();
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
     Some(digits.chunks(2).map(byte).collect())
-}
-
-/// The producers behind the reference's console producer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum JavaProducer {
-    Old,
-    New,
-}
-
-/// Produces with the Java console producer; keys are optional, values are text.
-#[track_caller]
-pub(crate) fn java_produce(
-    producer: JavaProducer,
-    bootstrap: &str,
-    topic: &str,
-    codec: &str,
-    records: &[Record],
-) {
-    let mut arguments = vec!["console-producer", "--broker-list", bootstrap, "--topic", topic];
-    arguments.extend(["--request-required-acks", "-1", "--compression-codec", codec]);
-    // A line without separator is a value without key.
-    arguments.extend(["--property", "parse.key=true", "--property", "ignore.error=true"]);
-    let separator = format!("key.separator={KEY_END}");
-    arguments.extend(["--property", &separator]);
-    if producer == JavaProducer::New {
-        arguments.push("--new-producer");
-    }
-    let mut input = Vec::new();
-    for record in records {
-        if let Some(key) = &record.key {
-            input.extend_from_slice(key);
-            input.extend_from_slice(KEY_END.as_bytes());
-        }
-        input.extend_from_slice(record.value.as_deref().expect("it cannot send null values"));
-        input.push(b'\n');
-    }
-    reference::tool(&arguments, &input);
-}
-
-/// Produces with the Java producer's measuring program: `count` messages of `size` bytes without keys. Returns what it said.
-#[track_caller]
-pub(crate) fn java_perf(bootstrap: &str, topic: &str, codec: &str, count: usize, size: usize) -> String {
-    let (count, size) = (count.to_string(), size.to_string());
-    let servers = format!("bootstrap.servers={bootstrap}");
-    let codec = format!("compression.type={codec}");
-    let arguments = [
-        "new-producer-perf",
-        topic,
-        &count,
-        &size,
-        "-1",
-        &servers,
-        &codec,
-        "acks=-1",
-        "retries=3",
-    ];
-    reference::tool(&arguments, b"").account()
-}
-
-const FORMAT: [&str; 6] = [
-    "--property",
-    "print.key=true",
-    "--property",
-    "key.separator=<key|value>",
-    "--property",
-    "line.separator=<end>",
-];
-
-/// Consumes `count` messages with the Java console consumer, group membership and all, with the given configuration.
-#[track_caller]
-pub(crate) fn java_consume(connect: &str, topic: &str, count: usize, settings: &str) -> Vec<Record> {
-    let directory = super::scratch("consumer");
-    let file = directory.path().join("consumer.properties");
-    // Should messages be missing, it ends after this time instead of never.
-    std::fs::write(&file, format!("consumer.timeout.ms=15000\n{settings}")).unwrap();
-    let file = file.to_string_lossy().into_owned();
-    let count = count.to_string();
-    let mut arguments = vec!["console-consumer", "--zookeeper", connect, "--topic", topic];
-    arguments.extend([
-        "--from-beginning",
-        "--max-messages",
-        &count,
-        "--consumer.config",
-        &file,
-    ]);
-    arguments.extend(FORMAT);
-    split(&reference::tool(&arguments, b"").stdout)
-}
-
-/// Consumes partition 0 from the beginning to its end with the Java simple consumer.
-#[track_caller]
-pub(crate) fn java_simple_consume(bootstrap: &str, topic: &str) -> Vec<Record> {
-    let mut arguments = vec![
-        "simple-consumer-shell",
-        "--broker-list",
-        bootstrap,
-        "--topic",
-        topic,
-    ];
-    arguments.extend(["--partition", "0", "--offset", "-2", "--no-wait-at-logend"]);
-    arguments.extend(FORMAT);
-    let stdout = reference::tool(&arguments, b"").stdout;
-    // Its farewell follows on the last message.
-    let end = find(&stdout, b"Terminating. Reached the end of partition").unwrap_or(stdout.len());
-    split(&stdout[..end])
-}
-
-/// The offsets that Java's GetOffsetShell prints for partition 0: `-1` asks for the end, `-2` for the beginning.
-#[track_caller]
-pub(crate) fn java_offsets(bootstrap: &str, topic: &str, time: &str) -> String {
-    let arguments = [
-        "get-offset-shell",
-        "--broker-list",
-        bootstrap,
-        "--topic",
-        topic,
-        "--time",
-        time,
-    ];
-    reference::tool(&arguments, b"").text().trim().to_owned()
-}
-
-/// Java's formatter prints nulls as text, so a reader cannot tell them from the word.
-pub(crate) fn as_java_prints(record: &Record) -> Record {
-    let null = || b"null".to_vec();
-    Record {
-        key: Some(record.key.clone().unwrap_or_else(null)),
-        value: Some(record.value.clone().unwrap_or_else(null)),
-    }
-}
-
-fn split(mut output: &[u8]) -> Vec<Record> {
-    let mut records = Vec::new();
-    while let Some(end) = find(output, MESSAGE_END.as_bytes()) {
-        let message = &output[..end];
-        let key_end = find(message, KEY_END.as_bytes()).expect("a key before each value");
-        records.push(Record::new(
-            Some(&message[..key_end]),
-            Some(&message[key_end + KEY_END.len()..]),
-        ));
-        output = &output[end + MESSAGE_END.len()..];
-    }
-    records
 }
 
 /// Where a piece of text begins.

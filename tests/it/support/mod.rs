@@ -5,6 +5,7 @@ pub(crate) mod broker;
 pub(crate) mod clients;
 pub(crate) mod connection;
 pub(crate) mod eventually;
+pub(crate) mod java;
 pub(crate) mod namespace;
 pub(crate) mod numbered;
 pub(crate) mod process;

@@ -7,6 +7,10 @@ use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
 
+use rustix::process::Pid;
+use rustix::process::Signal;
+use rustix::process::kill_process;
+
 /// A network namespace with nothing but a loopback interface; gone when dropped.
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -51,6 +55,23 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
+        // What a script has left running in there goes, too, the holder last.
+        let network = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+        let own = network(&self.holder.id().to_string());
+        for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let name = process.file_name().to_string_lossy().into_owned();
+            let Some(pid) = name.parse().ok().and_then(Pid::from_raw) else {
+                continue;
+            };
+            if own.is_some()
+                && own != network("self")
+                && network(&name) == own
+                && pid != Pid::from_child(&self.holder)
+            {
+                // Fails only when it has ended already.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
         // Fails only when it has ended already.
         let _ = self.holder.kill();
         let _ = self.holder.wait();

@@ -57,7 +57,7 @@ against_both_releases!(
     what_is_served_shows_and_vanishes,
     offsets_of_groups_are_kept,
     what_others_wrote_badly_is_corrupt,
-    an_unknown_scheme_is_refused_at_once,
+    credentials_that_are_refused_end_the_first_connect,
     secured_nodes_are_ours,
 );
 
@@ -764,8 +764,9 @@ async fn what_others_wrote_badly_is_corrupt(version: Version) {
     sessions.close().await;
 }
 
-async fn an_unknown_scheme_is_refused_at_once(version: Version) {
-    let mut settings = Corner::new(version, "unknown-scheme").config();
+async fn credentials_that_are_refused_end_the_first_connect(version: Version) {
+    let corner = Corner::new(version, "unknown-scheme");
+    let mut settings = corner.config();
     settings.auth = Some(("nonsense".to_owned(), "kafka:secret".to_owned()));
     settings.connection_timeout = Duration::from_secs(60);
     let refused = soon("refused", Sessions::start(settings, Trigger::new().signal())).await;
