@@ -2,6 +2,7 @@
 //! recorded order, to a broker in the recorded state.
 
 mod better;
+mod cluster;
 mod messages;
 mod replay;
 
@@ -19,6 +20,8 @@ use crate::recorded::replay::Recording;
 use crate::recorded::replay::position;
 use crate::support::Need;
 use crate::support::broker::Broker;
+use crate::support::broker::Kind;
+use crate::support::broker::kind;
 use crate::support::chroot;
 use crate::support::connection::Connection;
 use crate::support::connection::Received;
@@ -100,7 +103,9 @@ fn replayed(name: &'static str, before: impl Fn(&Broker, &Recording, &Case)) {
         }
         compared += 1;
     }
-    let better = BETTER.iter().filter(|better| recording.has(better.case));
+    let better = BETTER
+        .iter()
+        .filter(|better| kind() == Kind::Gregor && recording.has(better.case));
     println!(
         "{name}: {compared} of {} cases compared, {} differ",
         recording.cases.len(),

@@ -3,13 +3,13 @@
 //! - Answers at once if there is enough to read, if any partition has an error, or if nothing was asked for.
 //! - Otherwise waits for the progress of any partition, and looks again at all of them; at the deadline it answers
 //!   what is there.
-//! - A follower's fetch also notes how far that follower is, after reading.
+//! - A follower's fetch also notes how far that follower is, once, after the first reading.
 //! - Answers with places in files; the messages themselves never enter this process.
 
+use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::time::Instant;
-use tokio::time::timeout_at;
+use tokio::time::sleep;
 
 use crate::broker::error_mapping;
 use crate::metrics::ReplicationMetrics;
@@ -29,6 +29,13 @@ use crate::replication::any_changed;
 /// High watermark in the answer of a partition that failed.
 const NO_OFFSET: i64 = -1;
 
+/// A request is looked at again whenever something has changed; what it says of the reader is noted only once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looking {
+    First,
+    Again,
+}
+
 /// What one look at all partitions found.
 struct Look {
     topics: Vec<(Option<String>, Vec<PartitionFetched>)>,
@@ -45,34 +52,36 @@ pub(crate) fn handle(
     metrics: &ReplicationMetrics,
     request: FetchRequest,
 ) -> Reply {
-    let first = look(partitions, &request);
+    let first = look(partitions, &request, Looking::First);
     if is_enough(&first, &request) {
         return answer(first);
     }
     let (partitions, metrics) = (Arc::clone(partitions), metrics.clone());
     Reply::Later(Box::pin(async move {
         let _waiting = metrics.waiting_fetches.enter();
-        let deadline = Instant::now() + request.max_wait;
+        let mut time_is_up = pin!(sleep(request.max_wait));
         loop {
             // Subscribe before looking: an append in between must wake us.
             let mut progress: Vec<_> = hosted(&partitions, &request)
                 .iter()
                 .map(|partition| partition.subscribe())
                 .collect();
-            let found = look(&partitions, &request);
+            let found = look(&partitions, &request, Looking::Again);
             if is_enough(&found, &request) {
                 return answer(found);
             }
-            if timeout_at(deadline, any_changed(&mut progress)).await.is_err() {
-                match request.reader {
-                    Reader::Follower(_) => metrics.follower_fetch_expires.increment(1),
-                    Reader::Consumer | Reader::DebuggingConsumer => {
-                        metrics.consumer_fetch_expires.increment(1);
-                    }
-                }
-                return answer(look(&partitions, &request));
+            tokio::select! {
+                // First, since progress may go on and on and never be enough.
+                biased;
+                () = &mut time_is_up => break,
+                () = any_changed(&mut progress) => {}
             }
         }
+        match request.reader {
+            Reader::Follower(_) => metrics.follower_fetch_expires.increment(1),
+            Reader::Consumer | Reader::DebuggingConsumer => metrics.consumer_fetch_expires.increment(1),
+        }
+        answer(look(&partitions, &request, Looking::Again))
     }))
 }
 
@@ -94,7 +103,7 @@ fn hosted(partitions: &Partitions, request: &FetchRequest) -> Vec<Arc<Partition>
     request.topics.iter().flat_map(partition).collect()
 }
 
-fn look(partitions: &Partitions, request: &FetchRequest) -> Look {
+fn look(partitions: &Partitions, request: &FetchRequest, looking: Looking) -> Look {
     let topics = Vec::with_capacity(request.topics.len());
     let mut look = Look {
         topics,
@@ -106,7 +115,7 @@ fn look(partitions: &Partitions, request: &FetchRequest) -> Look {
         let fetched = fetches
             .iter()
             .map(
-                |fetch| match find(partitions, topic.as_deref(), fetch, request.reader) {
+                |fetch| match find(partitions, topic.as_deref(), fetch, (request.reader, looking)) {
                     Ok((found, partition)) => {
                         let bytes = found.messages.as_ref().map_or(0, |slice| slice.len);
                         look.bytes += bytes;
@@ -142,7 +151,7 @@ fn find(
     partitions: &Partitions,
     topic: Option<&str>,
     fetch: &PartitionFetch,
-    reader: Reader,
+    (reader, looking): (Reader, Looking),
 ) -> Result<(Found, Arc<Partition>), ErrorCode> {
     let missing = match reader {
         Reader::DebuggingConsumer => ErrorCode::ReplicaNotAvailable,
@@ -151,9 +160,11 @@ fn find(
     let partition = topic
         .and_then(|topic| partitions.get(topic, fetch.partition))
         .ok_or(missing)?;
-    partition.metrics().fetch_requested();
     let found = partition.read(reader, fetch.offset, fetch.max_bytes);
-    if let Reader::Follower(id) = reader {
+    if looking == Looking::First {
+        partition.metrics().fetch_requested();
+    }
+    if let (Reader::Follower(id), Looking::First) = (reader, looking) {
         let position = found.is_ok().then_some(fetch.offset);
         let recorded = partition.record_fetch(id, position);
         if found.is_ok() {
