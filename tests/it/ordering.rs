@@ -209,6 +209,66 @@ fn a_waiting_fetch_is_answered_when_there_is_enough() {
     );
 }
 
+/// What is there decides, not how little of it the request takes.
+#[test]
+fn a_small_fetch_does_not_wait_for_what_is_there() {
+    if !have(&[Need::Reference]) {
+        return;
+    }
+    let (broker, _zookeeper) = start("small-fetch", 1);
+    let value = "v".repeat(34);
+    let request = produce(1, TIMEOUT, "orders", [(0, plain(&[&value, &value]))]);
+    assert_eq!(ask_one(&broker, &request)["error_code"], 0);
+    for (max_bytes, min_bytes) in [(40, 100), (0, 120)] {
+        let from = PartitionFetch {
+            partition: 0,
+            offset: 0,
+            max_bytes,
+        };
+        let request = FetchRequest {
+            max_wait: SOON * 3,
+            min_bytes,
+            topics: vec![(Some("orders".to_owned()), vec![from])],
+            ..fetch("orders", 0, 0)
+        };
+        let started = Instant::now();
+        let fetched = ask_one(&broker, &request);
+        assert_eq!(
+            from_hex(fetched["message_set"].as_str().unwrap()).len(),
+            usize::try_from(max_bytes).unwrap()
+        );
+        assert!(started.elapsed() < SOON, "{max_bytes}");
+    }
+}
+
+/// A fetch that asks for more than there will be ends at its time, though messages keep coming.
+#[test]
+fn a_fetch_ends_at_its_time_while_messages_keep_coming() {
+    if !have(&[Need::Reference]) {
+        return;
+    }
+    let (broker, _zookeeper) = start("endless-fetch", 1);
+    let max_wait = Duration::from_millis(700);
+    let request = FetchRequest {
+        max_wait,
+        min_bytes: i32::MAX,
+        ..fetch("orders", 0, 0)
+    };
+    let started = Instant::now();
+    let mut fetching = Connection::open(broker.address());
+    fetching.send(&encode_request(1, None, &request));
+    let mut producing = Connection::open(broker.address());
+    let mut appended = 0;
+    while fetching.receive(Duration::from_millis(1)) == Received::Nothing {
+        assert!(started.elapsed() < SOON, "the fetch is over after {max_wait:?}");
+        let request = produce(1, TIMEOUT, "orders", [(0, plain(&["more"]))]);
+        producing.send(&encode_request(1, None, &request));
+        assert_eq!(first(&next(&mut producing, ApiKey::Produce))["error_code"], 0);
+        appended += 1;
+    }
+    assert!(started.elapsed() >= max_wait && appended > 10, "{appended}");
+}
+
 /// One partition's failure is its own; with `acks` of more replicas than there are, the good one waits alone.
 #[test]
 fn a_bad_partition_fails_alone() {

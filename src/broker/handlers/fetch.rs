@@ -1,6 +1,7 @@
 //! Fetch — key 1, version 0.
 //!
-//! - Answers at once if there is enough to read, if any partition has an error, or if nothing was asked for.
+//! - Answers at once if there is enough to read, if any partition has an error, or if nothing was asked for. What there
+//!   is to read counts, not what the request's sizes let through.
 //! - Otherwise waits for the progress of any partition, and looks again at all of them; at the deadline it answers
 //!   what is there.
 //! - A follower's fetch also notes how far that follower is, once, after the first reading.
@@ -44,6 +45,8 @@ struct Look {
     counted: Vec<(Arc<TopicMetrics>, u64)>,
     /// Some partition failed, or has come to an end that waiting cannot move.
     settled: bool,
+    /// Some partition has more than the request takes.
+    cut: bool,
 }
 
 /// Answers as soon as there is enough to read, or when the time is up.
@@ -53,7 +56,7 @@ pub(crate) fn handle(
     request: FetchRequest,
 ) -> Reply {
     let first = look(partitions, &request, Looking::First);
-    if is_enough(&first, &request) {
+    if is_enough(partitions, &first, &request) {
         return answer(first);
     }
     let (partitions, metrics) = (Arc::clone(partitions), metrics.clone());
@@ -67,7 +70,7 @@ pub(crate) fn handle(
                 .map(|partition| partition.subscribe())
                 .collect();
             let found = look(&partitions, &request, Looking::Again);
-            if is_enough(&found, &request) {
+            if is_enough(&partitions, &found, &request) {
                 return answer(found);
             }
             tokio::select! {
@@ -85,11 +88,32 @@ pub(crate) fn handle(
     }))
 }
 
-fn is_enough(look: &Look, request: &FetchRequest) -> bool {
+fn is_enough(partitions: &Partitions, look: &Look, request: &FetchRequest) -> bool {
+    let min_bytes = u64::try_from(request.min_bytes).unwrap_or(0);
     request.max_wait.is_zero()
         || look.settled
         || look.topics.iter().all(|(_, partitions)| partitions.is_empty())
-        || u64::try_from(request.min_bytes).map_or(true, |min_bytes| look.bytes >= min_bytes)
+        || look.bytes >= min_bytes
+        || look.cut && is_there(partitions, request, min_bytes)
+}
+
+/// Whether so many bytes are there, however few of them the request takes, or a closed segment's end is.
+fn is_there(partitions: &Partitions, request: &FetchRequest, min_bytes: u64) -> bool {
+    let mut there = 0;
+    request.topics.iter().any(|(topic, fetches)| {
+        fetches.iter().any(|fetch| {
+            let partition = topic
+                .as_deref()
+                .and_then(|topic| partitions.get(topic, fetch.partition));
+            let found =
+                partition.and_then(|partition| partition.read(request.reader, fetch.offset, i32::MAX).ok());
+            let closed = found.as_ref().is_some_and(|found| found.ends_closed_segment);
+            there += found
+                .and_then(|found| found.messages)
+                .map_or(0, |slice| slice.len);
+            closed || there >= min_bytes
+        })
+    })
 }
 
 fn hosted(partitions: &Partitions, request: &FetchRequest) -> Vec<Arc<Partition>> {
@@ -110,6 +134,7 @@ fn look(partitions: &Partitions, request: &FetchRequest, looking: Looking) -> Lo
         bytes: 0,
         counted: Vec::new(),
         settled: false,
+        cut: false,
     };
     for (topic, fetches) in &request.topics {
         let fetched = fetches
@@ -123,6 +148,7 @@ fn look(partitions: &Partitions, request: &FetchRequest, looking: Looking) -> Lo
                             look.counted.push((Arc::clone(partition.metrics()), bytes));
                         }
                         look.settled |= found.ends_closed_segment && bytes > 0;
+                        look.cut |= u64::try_from(fetch.max_bytes) == Ok(bytes);
                         PartitionFetched {
                             partition: fetch.partition,
                             error: ErrorCode::None,
