@@ -338,7 +338,8 @@ fn a_client_that_speaks_a_later_protocol_is_named_in_the_log() {
             "-X",
             "broker.version.fallback=0.8.2.2",
         ]);
-        run(kcat, b"", Duration::from_secs(60)).succeeded();
+        // Whether it then falls back to 0.8.2 depends on its release.
+        run(kcat, b"", Duration::from_secs(60));
     }
     let output = broker.output();
     let lines: Vec<&str> = output
