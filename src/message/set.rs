@@ -72,6 +72,12 @@ impl ProducedSet {
         &self.0
     }
 
+    /// Whether the first entry is compressed, so that checking and numbering the set takes a while. Nothing is checked.
+    pub fn begins_compressed(&self) -> bool {
+        let message = self.0.get(HEADER_LEN..).map(Message::parse);
+        message.is_some_and(|message| message.is_ok_and(|message| message.codec() != Ok(Codec::None)))
+    }
+
     /// Checks every entry: size, limit, checksum, codec, in this order; drops an incomplete tail; opens wrappers.
     ///
     /// The first problem is the answer for the whole set, as in 0.8.2.2 (Log.analyzeAndValidateMessageSet).
