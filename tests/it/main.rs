@@ -13,6 +13,7 @@ mod clients;
 mod consumer_offsets;
 mod durability;
 mod first_run;
+mod hand_over;
 mod mistakes;
 mod ordering;
 mod readme;
