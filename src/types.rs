@@ -127,7 +127,9 @@ mod tests {
     #[test]
     fn the_reference_allows_the_same_names() {
         for row in table("names") {
-            let name = row["name"].as_str().unwrap();
+            let Some(name) = row["name"].as_str() else {
+                continue;
+            };
             assert_eq!(is_legal_topic_name(name), row["topic_error"].is_null(), "{row}");
         }
     }
