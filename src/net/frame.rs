@@ -84,7 +84,10 @@ impl FrameBuffer {
         } else {
             self.chunk
         };
-        self.bytes.reserve(more);
+        // What was reserved ahead is used first, or it would be reserved again with every few bytes.
+        if self.bytes.capacity() - len < more.min(self.chunk) {
+            self.bytes.reserve(more);
+        }
         &mut self.bytes
     }
 
@@ -166,6 +169,20 @@ mod tests {
         assert!(buffer.capacity() <= 2 * SMALL, "{}", buffer.capacity());
         assert_eq!(buffer.needs_leave(), None, "nothing came yet");
         buffer.room(true);
+        assert!(
+            buffer.capacity() <= AHEAD_MAX + 2 * SMALL,
+            "{}",
+            buffer.capacity()
+        );
+    }
+
+    #[test]
+    fn an_announcement_reserves_no_more_with_each_piece() {
+        let mut buffer = FrameBuffer::new(100 << 20);
+        push(&mut buffer, &(100_i32 << 20).to_be_bytes());
+        for _ in 0..1000 {
+            push(&mut buffer, &[0; 33]);
+        }
         assert!(
             buffer.capacity() <= AHEAD_MAX + 2 * SMALL,
             "{}",

@@ -26,7 +26,7 @@ pub(crate) fn elect(
     })?;
     Some(Leadership {
         leader: Some(leader),
-        leader_epoch: current.leader_epoch + 1,
+        leader_epoch: current.leader_epoch.saturating_add(1),
         isr: if in_sync.is_some() { isr } else { vec![leader] },
         controller_epoch,
         zk_version: current.zk_version,
