@@ -29,7 +29,7 @@ fn led(directory: &tempfile::TempDir) -> Partition {
         .unwrap()
         .create(&name, LogConfig::default())
         .unwrap();
-    let partition = Partition::new(name, ME, Metrics::new().topics().topic("t"));
+    let partition = Partition::new(name, ME, Metrics::new().topics().topic("t"), Arc::default());
     let order = PartitionState {
         controller_epoch: 1,
         leader: Leader::Broker(ME),

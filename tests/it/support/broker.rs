@@ -237,6 +237,17 @@ impl Broker {
         });
     }
 
+    /// Waits until it is registered and serves, whatever it leads.
+    #[track_caller]
+    pub(crate) fn wait_until_started(&mut self) {
+        eventually("the broker has started", START, || {
+            if let Some(status) = self.exited() {
+                panic!("the broker ended: {status}");
+            }
+            self.started()
+        });
+    }
+
     /// Whether it calls itself started: Gregor over HTTP, the reference in its log.
     fn started(&self) -> Result<(), String> {
         match self.setup.kind {

@@ -1,0 +1,210 @@
+//! Several brokers in one chroot, and what tests ask of them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use gregor::message::Codec;
+use serde_json::Value;
+
+use crate::support::broker::Broker;
+use crate::support::broker::Kind;
+use crate::support::broker::Setup;
+use crate::support::chroot;
+use crate::support::eventually::eventually;
+use crate::support::reference;
+use crate::support::requests::ask_one;
+use crate::support::requests::fetch;
+use crate::support::requests::log_end;
+use crate::support::requests::produce;
+use crate::support::requests::set;
+use crate::support::znodes;
+use crate::support::zookeeper::Version;
+use crate::support::zookeeper::ZooKeeper;
+
+/// Enough for every step of replication on a busy machine, sessions and lags included.
+pub(super) const SOON: Duration = Duration::from_secs(30);
+
+/// How long a produce request may wait for its acknowledgements.
+pub(super) const ACKS: Duration = Duration::from_secs(10);
+
+/// Brokers by their ids; number 0 is the controller.
+pub(super) struct Cluster {
+    pub(super) connect: String,
+    pub(super) brokers: Vec<Broker>,
+    _zookeeper: std::sync::Arc<ZooKeeper>,
+}
+
+impl Cluster {
+    /// Starts a controller of the reference and then brokers of these kinds, numbered from 1.
+    pub(super) fn start(test: &str, kinds: &[Kind]) -> Self {
+        Self::with(test, kinds, |setup| setup)
+    }
+
+    /// As `start`, with settings for the brokers that keep replicas.
+    pub(super) fn with(test: &str, kinds: &[Kind], settings: impl Fn(Setup) -> Setup) -> Self {
+        let zookeeper = ZooKeeper::shared(Version::Reference);
+        let connect = chroot(&zookeeper, test);
+        // Leaders that a test has moved are to stay where they are.
+        let controller = Setup::of_kind(Kind::Reference, &connect)
+            .set("auto.leader.rebalance.enable", "false")
+            .set("controlled.shutdown.enable", "false");
+        let mut brokers = vec![controller.start()];
+        let launched: Vec<_> = (1..)
+            .zip(kinds)
+            .map(|(id, kind)| {
+                let setup = Setup::of_kind(*kind, &connect)
+                    .set("broker.id", id.to_string())
+                    .set("replica.lag.time.max.ms", "2000")
+                    .set("controlled.shutdown.enable", "false");
+                settings(setup).launch()
+            })
+            .collect();
+        brokers.extend(launched);
+        for broker in &mut brokers {
+            broker.wait_until_started();
+        }
+        Self {
+            connect,
+            brokers,
+            _zookeeper: zookeeper,
+        }
+    }
+
+    /// Creates a topic with one partition on these brokers, the first of which will lead, and waits for it.
+    #[track_caller]
+    pub(super) fn create(&self, topic: &str, replicas: &[usize], settings: &[&str]) {
+        self.create_many(topic, &[replicas], settings);
+    }
+
+    /// As `create`, with several partitions.
+    #[track_caller]
+    pub(super) fn create_many(&self, topic: &str, partitions: &[&[usize]], settings: &[&str]) {
+        let list = |replicas: &[usize]| {
+            let ids: Vec<_> = replicas.iter().map(ToString::to_string).collect();
+            ids.join(":")
+        };
+        let assignment: Vec<_> = partitions.iter().map(|replicas| list(replicas)).collect();
+        let assignment = assignment.join(",");
+        let mut arguments = vec![
+            "topics",
+            "--zookeeper",
+            &self.connect,
+            "--create",
+            "--topic",
+            topic,
+        ];
+        arguments.extend(["--replica-assignment", &assignment]);
+        for setting in settings {
+            arguments.extend(["--config", setting]);
+        }
+        reference::tool(&arguments, b"");
+        for replicas in partitions {
+            for id in *replicas {
+                self.brokers[*id].wait_for_topic(topic, partitions.len());
+            }
+        }
+        for (partition, replicas) in (0..).zip(partitions) {
+            self.wait_for_isr(topic, partition, replicas);
+        }
+    }
+
+    /// What ZooKeeper says about a partition.
+    pub(super) fn state(&self, topic: &str, partition: usize) -> Value {
+        let path = format!("/brokers/topics/{topic}/partitions/{partition}/state");
+        let node = znodes::node(&self.connect, &path);
+        node.and_then(|node| serde_json::from_str(&node.data?).ok())
+            .unwrap_or_default()
+    }
+
+    /// Waits until the ISR consists of these brokers, in any order.
+    #[track_caller]
+    pub(super) fn wait_for_isr(&self, topic: &str, partition: usize, brokers: &[usize]) {
+        let mut expected: Vec<_> = brokers.iter().map(|id| i64::try_from(*id).unwrap()).collect();
+        expected.sort_unstable();
+        eventually(
+            &format!("the ISR of {topic}-{partition} is {expected:?}"),
+            SOON,
+            || {
+                let state = self.state(topic, partition);
+                let mut isr: Vec<_> = state["isr"]
+                    .as_array()
+                    .map(|isr| isr.iter().filter_map(Value::as_i64).collect())
+                    .unwrap_or_default();
+                isr.sort_unstable();
+                if isr == expected { Ok(()) } else { Err(state) }
+            },
+        );
+    }
+
+    /// Waits until ZooKeeper and the broker itself say that it leads.
+    #[track_caller]
+    pub(super) fn wait_for_leader(&self, topic: &str, broker: usize) {
+        eventually(&format!("broker {broker} leads {topic}"), SOON, || {
+            let state = self.state(topic, 0);
+            let answer = ask_one(&self.brokers[broker], &fetch(topic, 0, 0));
+            if state["leader"] == broker && matches!(answer["error_code"].as_i64(), Some(-1..=1)) {
+                Ok(())
+            } else {
+                Err(format!("{state} {answer}"))
+            }
+        });
+    }
+
+    /// Produces messages and returns the error code and the base offset.
+    #[track_caller]
+    pub(super) fn produce(&self, leader: usize, topic: &str, acks: i16, values: &[&str]) -> (i64, i64) {
+        let request = produce(acks, ACKS, topic, [(0, set(Codec::None, values))]);
+        let answer = ask_one(&self.brokers[leader], &request);
+        (
+            answer["error_code"].as_i64().unwrap(),
+            answer["base_offset"].as_i64().unwrap(),
+        )
+    }
+
+    /// As `produce`, which must go well.
+    #[track_caller]
+    pub(super) fn write(&self, leader: usize, topic: &str, acks: i16, values: &[&str]) {
+        let (error, offset) = self.produce(leader, topic, acks, values);
+        assert!(error == 0 && offset >= 0, "error {error}, offset {offset}");
+    }
+
+    /// Waits until the logs of these brokers end at this offset.
+    #[track_caller]
+    pub(super) fn wait_for_end(&self, topic: &str, brokers: &[usize], end: i64) {
+        for id in brokers {
+            eventually(&format!("{topic} ends at {end} on broker {id}"), SOON, || {
+                let found = log_end(&self.brokers[*id], topic, 0);
+                if found == end { Ok(()) } else { Err(found) }
+            });
+        }
+    }
+
+    /// Asserts that the logs of these brokers are the same, byte for byte.
+    #[track_caller]
+    pub(super) fn assert_equal_logs(&self, topic: &str, brokers: &[usize]) {
+        let bytes = |id: &usize| log_bytes(&self.brokers[*id].data().join(format!("{topic}-0")));
+        let first = bytes(&brokers[0]);
+        assert!(!first.is_empty(), "there is something to compare");
+        for id in &brokers[1..] {
+            assert!(
+                first == bytes(id),
+                "{topic}: broker {id} has something else than {}",
+                brokers[0]
+            );
+        }
+    }
+}
+
+/// All segments of a log, one after the other.
+pub(super) fn log_bytes(directory: &Path) -> Vec<u8> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    let mut segments: Vec<_> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
+        .collect();
+    segments.sort();
+    segments
+        .iter()
+        .flat_map(|path| std::fs::read(path).unwrap())
+        .collect()
+}
