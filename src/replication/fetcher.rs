@@ -23,6 +23,7 @@ pub(crate) use self::orders::Followed;
 pub(crate) use self::orders::Order;
 use crate::log;
 use crate::log::Logs;
+use crate::metrics::ReplicationMetrics;
 use crate::net::CallError;
 use crate::net::Caller;
 use crate::protocol::ErrorCode;
@@ -59,6 +60,7 @@ pub(crate) struct Fetcher {
     pub(crate) config: Arc<Config>,
     pub(crate) logs: Arc<Logs>,
     pub(crate) followed: Arc<Followed>,
+    pub(crate) metrics: ReplicationMetrics,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -129,10 +131,12 @@ impl Fetcher {
                 Some(Ok(response)) => {
                     pause = Pause::NONE;
                     self.followed.rate.count(std::time::Instant::now());
+                    self.metrics.fetcher_requests.increment(1);
                     self.take(&mut copies, response, connection.as_ref()).await;
                 }
                 Some(Err(error)) => {
                     connection = None;
+                    self.metrics.fetcher_failures.increment(1);
                     if pause.0.is_zero() {
                         tracing::warn!("fetching from broker {}: {error}; trying again", self.leader.id);
                     }
@@ -267,6 +271,7 @@ impl Fetcher {
         };
         let name = partition.topic_partition();
         if fetched.error != ErrorCode::None {
+            self.metrics.fetcher_failures.increment(1);
             let pause = copied.pause.next();
             tracing::debug!(
                 "{name}: fetch from broker {}: {:?}",
@@ -280,6 +285,10 @@ impl Fetcher {
             Ok(Taken::All) => {
                 copied.pause = Pause::NONE;
                 copied.bytes_needed = 0;
+                let bytes = fetched.messages.as_ref().map_or(0, Bytes::len);
+                self.metrics
+                    .fetcher_bytes
+                    .increment(u64::try_from(bytes).unwrap_or(0));
             }
             Ok(Taken::TooLarge(needed)) => {
                 tracing::debug!("{name}: the next message takes {needed} bytes");
@@ -300,6 +309,7 @@ impl Fetcher {
                 self.shutdown.fail(error);
             }
             error => {
+                self.metrics.fetcher_failures.increment(1);
                 tracing::error!("{name}: what broker {} sent: {error}", self.leader.id);
                 copied.order.partition.compare_again(copied.order.since);
             }

@@ -10,6 +10,7 @@ use std::time::Instant;
 use tokio::task::JoinHandle;
 
 use crate::log::Logs;
+use crate::metrics::ReplicationMetrics;
 use crate::replication::config::Config;
 use crate::replication::fetcher::Fetcher;
 use crate::replication::fetcher::Followed;
@@ -27,6 +28,7 @@ pub(crate) struct Fetchers {
     me: BrokerId,
     config: Arc<Config>,
     logs: Arc<Logs>,
+    metrics: ReplicationMetrics,
     shutdown: Shutdown,
     running: Mutex<Running>,
 }
@@ -51,11 +53,18 @@ struct Task {
 
 impl Fetchers {
     /// No task yet.
-    pub(crate) fn new(me: BrokerId, config: Config, logs: Arc<Logs>, shutdown: Shutdown) -> Self {
+    pub(crate) fn new(
+        me: BrokerId,
+        config: Config,
+        logs: Arc<Logs>,
+        metrics: ReplicationMetrics,
+        shutdown: Shutdown,
+    ) -> Self {
         Self {
             me,
             config: Arc::new(config),
             logs,
+            metrics,
             shutdown,
             running: Mutex::default(),
         }
@@ -128,6 +137,7 @@ impl Fetchers {
             config: Arc::clone(&self.config),
             logs: Arc::clone(&self.logs),
             followed: Arc::clone(&followed),
+            metrics: self.metrics.clone(),
             shutdown: self.shutdown.clone(),
         };
         let task = tokio::spawn(fetcher.run());

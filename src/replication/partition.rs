@@ -154,6 +154,16 @@ impl Partition {
         Some((name, state.leader_epoch))
     }
 
+    /// This broker.
+    pub fn me(&self) -> BrokerId {
+        self.me
+    }
+
+    /// Whether this broker leads.
+    pub fn leads(&self) -> bool {
+        matches!(self.read_state().role, Role::Leader(_))
+    }
+
     /// The leader epoch last accepted from a controller, or -1.
     pub fn leader_epoch(&self) -> i32 {
         self.read_state().leader_epoch

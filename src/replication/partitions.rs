@@ -112,7 +112,13 @@ impl Partitions {
     ) -> Self {
         Self {
             me,
-            fetchers: Fetchers::new(me, config, Arc::clone(&logs), shutdown),
+            fetchers: Fetchers::new(
+                me,
+                config,
+                Arc::clone(&logs),
+                metrics.replication().clone(),
+                shutdown,
+            ),
             logs,
             high_watermarks,
             metrics,
