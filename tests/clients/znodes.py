@@ -2,6 +2,7 @@
 
 znodes.py tree HOST:PORT[/CHROOT]                  one line of JSON per node below the chroot
 znodes.py create-read-only HOST:PORT[/CHROOT] PATH a node that nobody may change or create anything below
+znodes.py touch HOST:PORT[/CHROOT] PATH            writes what is there already: a new version
 """
 
 import json
@@ -45,6 +46,9 @@ def main():
             tree(zk, "/")
         elif command == "create-read-only":
             zk.create(sys.argv[3], acl=[make_acl("world", "anyone", read=True)])
+        elif command == "touch":
+            data, _ = zk.get(sys.argv[3])
+            zk.set(sys.argv[3], data)
         else:
             sys.exit(__doc__)
     finally:

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gregor::message::Codec;
 use serde_json::Value;
+use serde_json::json;
 
 use crate::support::broker::Broker;
 use crate::support::broker::Kind;
@@ -17,6 +18,7 @@ use crate::support::requests::fetch;
 use crate::support::requests::log_end;
 use crate::support::requests::produce;
 use crate::support::requests::set;
+use crate::support::scratch;
 use crate::support::znodes;
 use crate::support::zookeeper::Version;
 use crate::support::zookeeper::ZooKeeper;
@@ -134,6 +136,41 @@ impl Cluster {
                 if isr == expected { Ok(()) } else { Err(state) }
             },
         );
+    }
+
+    /// Who leads, by ZooKeeper.
+    #[track_caller]
+    pub(super) fn leader(&self, topic: &str) -> usize {
+        let state = self.wait_for_state(topic, |state| state["leader"].as_u64().is_some());
+        usize::try_from(state["leader"].as_u64().unwrap()).unwrap()
+    }
+
+    /// Waits until ZooKeeper says this of partition 0.
+    #[track_caller]
+    pub(super) fn wait_for_state(&self, topic: &str, is: impl Fn(&Value) -> bool) -> Value {
+        eventually(&format!("{topic} is as expected"), SOON, || {
+            let state = self.state(topic, 0);
+            if is(&state) { Ok(state) } else { Err(state) }
+        })
+    }
+
+    /// Moves partition 0 to other brokers with the reference's tool, and waits until that is done.
+    #[track_caller]
+    pub(super) fn reassign(&self, topic: &str, replicas: &[usize]) {
+        let plan =
+            json!({"version": 1, "partitions": [{"topic": topic, "partition": 0, "replicas": replicas}]});
+        let directory = scratch("plan");
+        let file = directory.path().join("plan.json");
+        std::fs::write(&file, plan.to_string()).unwrap();
+        let file = file.to_string_lossy();
+        let arguments = ["reassign-partitions", "--zookeeper", &self.connect];
+        let mut execute = arguments.to_vec();
+        execute.extend(["--reassignment-json-file", &file, "--execute"]);
+        reference::tool(&execute, b"");
+        eventually("the partition is moved", SOON, || {
+            let under_way = znodes::node(&self.connect, "/admin/reassign_partitions");
+            under_way.map_or(Ok(()), |node| Err(format!("{node:?}")))
+        });
     }
 
     /// Waits until ZooKeeper and the broker itself say that it leads.

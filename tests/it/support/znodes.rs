@@ -53,6 +53,11 @@ pub(crate) fn create_read_only(connect: &str, path: &str) {
     kazoo(&["create-read-only", connect, path]);
 }
 
+/// Writes what a node says already, so that only its version changes.
+pub(crate) fn touch(connect: &str, path: &str) {
+    kazoo(&["touch", connect, path]);
+}
+
 fn kazoo(arguments: &[&str]) -> String {
     let mut command = Command::new(Release::Kafka20.python());
     command
