@@ -4,6 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use gregor::message::Codec;
+use gregor::protocol::fetch::Reader;
+use gregor::protocol::list_offsets::OffsetSpec;
 use serde_json::Value;
 use serde_json::json;
 
@@ -15,7 +17,7 @@ use crate::support::eventually::eventually;
 use crate::support::reference;
 use crate::support::requests::ask_one;
 use crate::support::requests::fetch;
-use crate::support::requests::log_end;
+use crate::support::requests::offsets;
 use crate::support::requests::produce;
 use crate::support::requests::set;
 use crate::support::scratch;
@@ -108,6 +110,13 @@ impl Cluster {
         for (partition, replicas) in (0..).zip(partitions) {
             self.wait_for_isr(topic, partition, replicas);
         }
+    }
+
+    /// Starts a broker on the data it has, and waits until it is registered.
+    #[track_caller]
+    pub(super) fn restart(&mut self, broker: usize) {
+        self.brokers[broker].launch_again();
+        self.brokers[broker].wait_until_started();
     }
 
     /// What ZooKeeper says about a partition.
@@ -210,8 +219,13 @@ impl Cluster {
     pub(super) fn wait_for_end(&self, topic: &str, brokers: &[usize], end: i64) {
         for id in brokers {
             eventually(&format!("{topic} ends at {end} on broker {id}"), SOON, || {
-                let found = log_end(&self.brokers[*id], topic, 0);
-                if found == end { Ok(()) } else { Err(found) }
+                let request = offsets(Reader::DebuggingConsumer, topic, 0, OffsetSpec::Latest);
+                let found = ask_one(&self.brokers[*id], &request);
+                if found["offsets"][0] == end {
+                    Ok(())
+                } else {
+                    Err(found)
+                }
             });
         }
     }

@@ -44,7 +44,7 @@ fn killed_leaders(test: &str, kinds: &[Kind]) {
             state["leader"] != leader && state["leader"] != -1
         });
         wait_for_more(&load);
-        cluster.brokers[leader].launch_again();
+        cluster.restart(leader);
         cluster.wait_for_isr("killed", 0, &all);
         wait_for_more(&load);
     }

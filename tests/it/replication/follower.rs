@@ -61,11 +61,12 @@ fn a_follower_that_was_away_catches_up() {
         &["max.message.bytes=100000"],
     );
     cluster.brokers[2].kill();
+    cluster.wait_for_isr("away", 0, &[1]);
     let long = "x".repeat(50_000);
     for _ in 0..10 {
         cluster.write(1, "away", 1, &["short", &long, "short"]);
     }
-    cluster.brokers[2].launch_again();
+    cluster.restart(2);
     cluster.wait_for_isr("away", 0, &[1, 2]);
     cluster.wait_for_end("away", &[1, 2], 30);
     cluster.assert_equal_logs("away", &[1, 2]);
@@ -74,11 +75,13 @@ fn a_follower_that_was_away_catches_up() {
         metric(&cluster.brokers[2], "kafka_server_replicafetchermanager_maxlag"),
         0.0
     );
-    let rate = metric(
-        &cluster.brokers[2],
-        "kafka_server_replicafetchermanager_minfetchrate",
-    );
-    assert!(rate > 0.0, "{rate}");
+    eventually("every fetcher has had an answer", SOON, || {
+        let rate = metric(
+            &cluster.brokers[2],
+            "kafka_server_replicafetchermanager_minfetchrate",
+        );
+        if rate > 0.0 { Ok(()) } else { Err(rate) }
+    });
     let bytes = metric(&cluster.brokers[2], "kafka_server_fetcherstats_bytes_total");
     assert!(bytes > 500_000.0, "{bytes}");
     let lag = "kafka_server_fetcherlagmetrics_consumerlag{topic=\"away\",partition=\"1\"}";

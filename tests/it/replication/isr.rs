@@ -89,11 +89,10 @@ fn only_a_replica_in_sync_leads_where_the_topic_says_so() {
     cluster.write(1, "clean", -1, &["b"]);
     cluster.brokers[1].kill();
     cluster.wait_for_state("clean", |state| state["leader"] == -1);
-    cluster.brokers[2].launch_again();
-    cluster.brokers[2].wait_until_started();
+    cluster.restart(2);
     let (error, _) = cluster.produce(2, "clean", 1, &["lost"]);
     assert_ne!(error, 0, "it leads nothing");
-    cluster.brokers[1].launch_again();
+    cluster.restart(1);
     cluster.wait_for_leader("clean", 1);
     cluster.wait_for_isr("clean", 0, &[1, 2]);
     cluster.write(1, "clean", -1, &["c"]);

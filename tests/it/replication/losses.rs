@@ -50,7 +50,7 @@ fn a_damaged_partition_holds_up_no_other() {
     file.seek(SeekFrom::End(-3)).unwrap();
     file.write_all(b"X").unwrap();
 
-    cluster.brokers[2].launch_again();
+    cluster.restart(2);
     cluster.wait_for_isr("sound", 0, &[1, 2]);
     cluster.write(1, "sound", -1, &["c"]);
     cluster.wait_for_end("sound", &[1, 2], 3);
@@ -81,11 +81,11 @@ fn a_leader_with_an_empty_disk_stops_nobody() {
     }
     cluster.brokers[1].stop();
     std::fs::remove_dir_all(cluster.brokers[1].data()).unwrap();
-    cluster.brokers[1].launch_again();
+    cluster.restart(1);
     for topic in ["kept", "other"] {
         cluster.wait_for_leader(topic, 1);
     }
-    cluster.brokers[2].launch_again();
+    cluster.restart(2);
     cluster.wait_for_isr("other", 0, &[1, 2]);
     eventually("the follower has given up one partition", SOON, || {
         let halted = metric(&cluster.brokers[2], HALTED);

@@ -54,7 +54,7 @@ fn moves(test: &str, kinds: [Kind; 2]) {
         for group in ["g1", "g2"] {
             wait_for(&cluster, next, group, position);
         }
-        cluster.brokers[leader].launch_again();
+        cluster.restart(leader);
         cluster.wait_for_isr("__consumer_offsets", 0, &[1, 2]);
         let asked = committed(OffsetStorage::Kafka, "g1", "orders", 0);
         eventually("the old coordinator refuses", SOON, || {
