@@ -128,6 +128,7 @@ impl Foundation {
                 logs,
                 partitions,
                 offsets,
+                clock: Arc::default(),
             },
             &shutdown,
         );

@@ -16,12 +16,12 @@ use std::sync::RwLockReadGuard;
 use std::sync::RwLockWriteGuard;
 use std::thread;
 use std::time::Instant;
-use std::time::SystemTime;
 
 use crate::log::Error;
 use crate::log::Log;
 use crate::log::LogConfig;
 use crate::log::Place;
+use crate::log::Times;
 use crate::log::durable;
 use crate::log::files::OpenFiles;
 use crate::log::flusher::Flusher;
@@ -183,8 +183,8 @@ impl Logs {
     }
 
     /// Deletes segments that the retention rules don't keep. Goes on after an error, and returns the first.
-    pub fn apply_retention(&self, now: SystemTime) -> Result<(), Error> {
-        self.for_all(|log| match log.apply_retention(now) {
+    pub fn apply_retention(&self, times: &Times) -> Result<(), Error> {
+        self.for_all(|log| match log.apply_retention(times) {
             // Deleted, or all of them closed, since the list was taken.
             Ok(_) | Err(Error::Closed(_)) => Ok(()),
             Err(error) => Err(error),

@@ -30,6 +30,7 @@ mod testing;
 mod tests;
 mod truncate;
 mod view;
+mod wall_clock;
 
 use std::io;
 use std::path::Path;
@@ -57,6 +58,8 @@ use crate::log::recovery::LastStop;
 use crate::log::recovery::load;
 use crate::log::segment::Segment;
 use crate::log::view::View;
+pub use crate::log::wall_clock::Times;
+pub use crate::log::wall_clock::WallClock;
 use crate::message::slice::FileSlice;
 use crate::types::TopicPartition;
 
