@@ -12,6 +12,8 @@
 mod clients;
 mod consumer_offsets;
 mod durability;
+mod faults_crash_points;
+mod faults_kills;
 mod first_run;
 mod mistakes;
 mod readme;

@@ -150,6 +150,8 @@ impl Setup {
         let mut broker = Broker {
             setup: self,
             child: None,
+            under: Vec::new(),
+            environment: Vec::new(),
             launches: 0,
         };
         broker.launch();
@@ -162,6 +164,9 @@ impl Setup {
 pub(crate) struct Broker {
     setup: Setup,
     child: Option<Child>,
+    /// What it runs under: a program with arguments, which are followed by its own command line.
+    under: Vec<String>,
+    environment: Vec<(String, String)>,
     /// How often it was started.
     launches: usize,
 }
@@ -180,7 +185,19 @@ impl Broker {
             .append(true)
             .open(self.log_file())
             .unwrap();
-        let mut command = self.setup.command();
+        let server = self.setup.command();
+        let mut command = match self.under.split_first() {
+            Some((program, arguments)) => {
+                let mut under = Command::new(program);
+                under
+                    .args(arguments)
+                    .arg(server.get_program())
+                    .args(server.get_args());
+                under
+            }
+            None => server,
+        };
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -191,6 +208,35 @@ impl Broker {
                 .unwrap_or_else(|error| panic!("start {command:?}: {error}")),
         );
         self.launches += 1;
+    }
+
+    /// From the next start on it runs under this program; under none if there is none.
+    pub(crate) fn run_under(&mut self, program: &[&str]) {
+        self.under = program.iter().map(|&argument| argument.to_owned()).collect();
+    }
+
+    /// From the next start on it has these variables, and no others that were given before.
+    pub(crate) fn run_with(&mut self, environment: &[(&str, &str)]) {
+        self.environment = environment
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+    }
+
+    /// Starts it again, for what it may not survive: how it ended if it did before it served.
+    pub(crate) fn try_start_again(&mut self) -> Result<(), ExitStatus> {
+        self.launch();
+        eventually("the broker serves or ends", START, || match self.exited() {
+            Some(status) => Ok(Err(status)),
+            None => self.serves().map(Ok),
+        })
+    }
+
+    /// It has ended by itself, and may be started again.
+    #[track_caller]
+    pub(crate) fn forget(&mut self) {
+        assert!(self.exited().is_some(), "it still runs");
+        self.child = None;
     }
 
     /// Starts it on the data it has and waits until it serves.
@@ -215,26 +261,30 @@ impl Broker {
             if let Some(status) = self.exited() {
                 panic!("the broker ended: {status}");
             }
-            self.started()?;
-            let seen = wire::metadata(self.address()).map_err(|error| error.to_string())?;
-            // Before it has a first topic the reference tells of no brokers, not even of itself.
-            let me = seen.topics.is_empty()
-                || seen
-                    .brokers
-                    .iter()
-                    .any(|(_, _, port)| *port == i32::from(self.setup.port));
-            let led = seen.topics.iter().all(|(_, error, partitions)| {
-                *error == 0
-                    && partitions
-                        .iter()
-                        .all(|(_, error, leader)| *error == 0 && *leader >= 0)
-            });
-            if me && led {
-                Ok(())
-            } else {
-                Err(format!("{seen:?}"))
-            }
+            self.serves()
         });
+    }
+
+    fn serves(&self) -> Result<(), String> {
+        self.started()?;
+        let seen = wire::metadata(self.address()).map_err(|error| error.to_string())?;
+        // Before it has a first topic the reference tells of no brokers, not even of itself.
+        let me = seen.topics.is_empty()
+            || seen
+                .brokers
+                .iter()
+                .any(|(_, _, port)| *port == i32::from(self.setup.port));
+        let led = seen.topics.iter().all(|(_, error, partitions)| {
+            *error == 0
+                && partitions
+                    .iter()
+                    .all(|(_, error, leader)| *error == 0 && *leader >= 0)
+        });
+        if me && led {
+            Ok(())
+        } else {
+            Err(format!("{seen:?}"))
+        }
     }
 
     /// Whether it calls itself started: Gregor over HTTP, the reference in its log.
