@@ -177,7 +177,7 @@ impl Logs {
     }
 
     /// Flushes logs whose last flush is longer ago than `flush.ms`. Goes on after an error, and returns the
-    /// first.
+    /// first; also one that a flush in the background met, which must stop the broker before anything else is promised.
     pub fn flush_due(&self, now: Instant) -> Result<(), Error> {
         self.for_all(|log| log.flush_if_old(now))
     }

@@ -13,6 +13,7 @@ mod clients;
 mod consumer_offsets;
 mod durability;
 mod faults_crash_points;
+mod faults_disks;
 mod faults_kills;
 mod first_run;
 mod mistakes;

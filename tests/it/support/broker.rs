@@ -147,15 +147,20 @@ impl Setup {
 
     /// Starts it without waiting.
     pub(crate) fn launch(self) -> Broker {
-        let mut broker = Broker {
+        let mut broker = self.stopped();
+        broker.launch();
+        broker
+    }
+
+    /// Does not start it yet.
+    pub(crate) fn stopped(self) -> Broker {
+        Broker {
             setup: self,
             child: None,
             under: Vec::new(),
             environment: Vec::new(),
             launches: 0,
-        };
-        broker.launch();
-        broker
+        }
     }
 }
 
