@@ -10,7 +10,7 @@ die() { printf 'error: %s\nhint: %s\n' "$1" "$2" >&2; exit 1; }
 
 install_packages() {
   local missing=() pair
-  for pair in kcat:kcat java:default-jdk-headless mvn:maven strace:strace ip:iproute2 script:bsdutils unshare:util-linux \
+  for pair in kcat:kcat java:default-jdk-headless mvn:maven strace:strace faketime:faketime ip:iproute2 script:bsdutils unshare:util-linux \
     flock:util-linux python3:python3; do
     command -v "${pair%%:*}" > /dev/null || missing+=("${pair#*:}")
   done

@@ -95,11 +95,13 @@ impl Setting {
 impl Times {
     /// How long ago something was that bears this time: at least so long, whatever the clock's setting was then.
     pub fn age_of(&self, time: SystemTime) -> Duration {
-        self.0
-            .iter()
-            .filter_map(|now| now.duration_since(time).ok())
-            .min()
-            .unwrap_or_default()
+        let age = |now: &SystemTime| match now.duration_since(time) {
+            Ok(age) => Some(age),
+            // Written since the clock was looked at. Another setting might call it old.
+            Err(ahead) if ahead.duration() <= ADJUSTED => Some(Duration::ZERO),
+            Err(_) => None,
+        };
+        self.0.iter().filter_map(age).min().unwrap_or_default()
     }
 
     /// As [`Self::age_of`], for milliseconds since 1970.
@@ -165,6 +167,12 @@ mod tests {
                 let (times, booted, set) = an_hour_after(setting);
                 let young = HOUR / 2;
                 assert_eq!(times.age_of(set + young), young, "written after it was set");
+                let just_now = set + HOUR + Duration::from_millis(1);
+                assert_eq!(
+                    times.age_of(just_now),
+                    Duration::ZERO,
+                    "after the clock was looked at"
+                );
                 assert!(times.age_of(booted) <= 2 * HOUR, "{:?}", times.age_of(booted));
                 assert!(times.age_of(booted - HOUR) <= 3 * HOUR);
             }

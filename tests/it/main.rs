@@ -12,6 +12,7 @@
 mod clients;
 mod consumer_offsets;
 mod durability;
+mod faults_clock;
 mod faults_crash_points;
 mod faults_disks;
 mod faults_kills;

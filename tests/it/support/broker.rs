@@ -221,11 +221,8 @@ impl Broker {
     }
 
     /// From the next start on it has these variables, and no others that were given before.
-    pub(crate) fn run_with(&mut self, environment: &[(&str, &str)]) {
-        self.environment = environment
-            .iter()
-            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
+    pub(crate) fn run_with(&mut self, environment: &[(String, String)]) {
+        self.environment = environment.to_owned();
     }
 
     /// Starts it again, for what it may not survive: how it ended if it did before it served.

@@ -3,6 +3,7 @@
 pub(crate) mod broker;
 pub(crate) mod clients;
 pub(crate) mod eventually;
+pub(crate) mod faketime;
 pub(crate) mod java;
 pub(crate) mod load;
 pub(crate) mod namespace;
@@ -36,6 +37,8 @@ pub(crate) enum Need {
     /// ZooKeeper 3.8 as Debian packages it.
     ZooKeeper,
     Strace,
+    /// A library that lies about the time.
+    Faketime,
     /// util-linux' `script`, which runs a program on a terminal.
     Terminal,
     /// Network and mount namespaces of the test's own.
@@ -70,6 +73,7 @@ impl Need {
                 absent(there, "ZooKeeper 3.8", "apt-get install zookeeper")
             }
             Self::Strace => absent(on_path("strace"), "strace", "apt-get install strace"),
+            Self::Faketime => absent(faketime::installed(), "libfaketime", "apt-get install faketime"),
             Self::Terminal => absent(on_path("script"), "script", "apt-get install bsdutils"),
             Self::Namespaces => absent(
                 namespace::Network::allowed(),
