@@ -1,7 +1,5 @@
 //! What must be there before a client is let in: ZooKeeper, then the logs; and what is built on both.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -23,9 +21,11 @@ use crate::broker::metadata_cache::MetadataCache;
 use crate::broker::offsets::Offsets;
 use crate::broker::refusals::Refusals;
 use crate::broker::settings;
+use crate::broker::settings::TopicOverrides;
 use crate::broker::start_error::StartError;
 use crate::broker::ticks;
 use crate::broker::ticks::Ticked;
+use crate::broker::topic_configs;
 use crate::broker::topic_configs::TopicConfigs;
 use crate::controller::ControllerHandle;
 use crate::log::Logs;
@@ -34,6 +34,7 @@ use crate::replication::ControllerEpoch;
 use crate::replication::HighWatermarks;
 use crate::replication::Partitions;
 use crate::shutdown::Shutdown;
+use crate::zookeeper;
 use crate::zookeeper::SessionId;
 use crate::zookeeper::Sessions;
 use crate::zookeeper::Store;
@@ -63,11 +64,14 @@ impl Foundation {
         registered: watch::Receiver<Option<SessionId>>,
     ) -> Result<Handlers, StartError> {
         // A controller that was replaced before this broker started is refused from the first request on.
-        let epoch = self
-            .store
-            .controller_epoch()
-            .await?
-            .map_or(0, |epoch| epoch.value);
+        let epoch = match self.store.controller_epoch().await {
+            Ok(epoch) => epoch.map_or(0, |epoch| epoch.value),
+            Err(error @ zookeeper::Error::Corrupt { .. }) => {
+                tracing::error!("{error}; there is no new controller until it is mended");
+                0
+            }
+            Err(error) => return Err(error.into()),
+        };
         let (new_topics, offsets_topic) = settings::topics(&self.config);
         Ok(Handlers::new(Parts {
             partitions: Arc::clone(&self.partitions),
@@ -145,7 +149,7 @@ pub(crate) async fn lay_foundation(
     let store = sessions.current()?;
     store.create_common_paths().await?;
     let overrides = topic_overrides(&store).await?;
-    let topics = overrides.len();
+    let topics = overrides.0.len() + overrides.1.len();
 
     let (before, after) = limits::raise_open_files();
     let open_files = (before.unwrap_or(u64::MAX), after.unwrap_or(u64::MAX));
@@ -179,16 +183,21 @@ pub(crate) async fn lay_foundation(
 }
 
 /// The settings of every topic, for the logs that are about to be opened. A node that can't be read leaves the broker's
-/// settings in force: 0.8.2.2 would not start.
-async fn topic_overrides(store: &Store) -> Result<HashMap<String, BTreeMap<String, String>>, StartError> {
+/// settings in force, with nothing deleted: 0.8.2.2 would not start.
+async fn topic_overrides(store: &Store) -> Result<TopicOverrides, StartError> {
     let topics = store.topics().await?;
+    let (mut readable, mut unreadable) = TopicOverrides::default();
     let overrides = store.topic_configs(&topics).await;
-    let readable = |(topic, overrides): (String, Result<BTreeMap<String, String>, _>)| {
-        let overrides = overrides.unwrap_or_else(|error| {
-            tracing::error!("{topic}: its settings are not readable ({error}); the broker's are used");
-            BTreeMap::new()
-        });
-        (topic, overrides)
-    };
-    Ok(topics.into_iter().zip(overrides).map(readable).collect())
+    for (topic, overrides) in topics.into_iter().zip(overrides) {
+        match overrides {
+            Ok(overrides) => {
+                readable.insert(topic, overrides);
+            }
+            Err(error) => {
+                topic_configs::tell_unreadable(&topic, &error);
+                unreadable.insert(topic);
+            }
+        }
+    }
+    Ok((readable, unreadable))
 }

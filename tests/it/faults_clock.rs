@@ -39,6 +39,9 @@ const LONG_POLL: Duration = Duration::from_secs(2);
 /// The first look for old segments comes half a minute after the start.
 const RETENTION: Duration = Duration::from_secs(60);
 
+/// Topics of which nothing goes.
+const KEPT: [&str; 3] = ["kept", "future", "idle"];
+
 /// Sets the broker's clock to so many seconds ahead of the real one.
 fn set_clock(file: &Path, ahead: i64) {
     let new = file.with_extension("new");
@@ -78,6 +81,23 @@ fn old_goes(broker: &Broker, topic: &str) {
     });
 }
 
+/// A fetch that waits, and producers, notice nothing.
+fn waits_as_long_as_ever(broker: &Broker, load: &Load, set: impl Fn(), ahead: i64) {
+    let address = broker.address();
+    let poll = std::thread::spawn(move || {
+        let began = Instant::now();
+        let polled = wire::fetch_waiting(address, "idle", 3, LONG_POLL);
+        (polled, began.elapsed())
+    });
+    load.get_more(100, "acknowledgements before the clock is set");
+    set();
+    load.get_more(200, "acknowledgements after the clock was set");
+    let (polled, took) = poll.join().unwrap();
+    assert_eq!(polled.unwrap(), 0);
+    let patient = LONG_POLL * 9 / 10..LONG_POLL * 3;
+    assert!(patient.contains(&took), "set {ahead:+} s, a fetch took {took:?}");
+}
+
 #[test]
 fn a_clock_that_is_set_deletes_nothing_and_neither_fires_nor_hangs_what_waits() {
     if !have(&[
@@ -100,12 +120,11 @@ fn a_clock_that_is_set_deletes_nothing_and_neither_fires_nor_hangs_what_waits() 
     let mut broker = setup.stopped();
     broker.run_with(&faketime::environment(&clock));
     broker.start_again();
-    let kept = ["kept", "future", "idle"];
     let jumps = [HOUR, 0, -HOUR, 0, TEN_YEARS, 0, -TEN_YEARS, HOUR];
-    for topic in kept.into_iter().chain(topics()) {
+    for topic in KEPT.into_iter().chain(topics()) {
         broker.create_topic(topic, 1, &[]);
     }
-    for topic in kept {
+    for topic in KEPT {
         kcat_produce(&broker.bootstrap(), topic, "none", &numbered(topic, 3), false);
     }
     let old: Vec<_> = (0..=jumps.len()).map(|n| format!("old-{n}")).collect();
@@ -121,35 +140,18 @@ fn a_clock_that_is_set_deletes_nothing_and_neither_fires_nor_hangs_what_waits() 
     let load = Load::start(&broker, 1);
 
     for (ahead, old) in jumps.into_iter().zip(&old) {
-        let address = broker.address();
-        let poll = std::thread::spawn(move || {
-            let began = Instant::now();
-            (
-                wire::fetch_waiting(address, "idle", 3, LONG_POLL),
-                began.elapsed(),
-            )
-        });
-        load.get_more(100, "acknowledgements before the clock is set");
-        set_clock(&clock, ahead);
-        load.get_more(200, "acknowledgements after the clock was set");
-        let (polled, took) = poll.join().unwrap();
-        assert_eq!(polled.unwrap(), 0);
-        let patient = LONG_POLL * 9 / 10..LONG_POLL * 3;
-        assert!(patient.contains(&took), "set {ahead:+} s, a fetch took {took:?}");
+        waits_as_long_as_ever(&broker, &load, || set_clock(&clock, ahead), ahead);
         // Written under this setting of the clock.
         written(&broker, "future", ahead);
         old_goes(&broker, old);
-        for topic in kept.into_iter().chain(topics()) {
+        for topic in KEPT.into_iter().chain(topics()) {
             assert!(
                 !is_emptied(&broker, topic),
                 "set {ahead:+} s: {topic} was emptied"
             );
         }
-        assert_eq!(
-            python.committed("kafka", "group", "kept"),
-            Some(2),
-            "set {ahead:+} s"
-        );
+        let committed = python.committed("kafka", "group", "kept");
+        assert_eq!(committed, Some(2), "set {ahead:+} s");
         assert_eq!(registered(&broker), before, "the session was lost");
     }
     book.close(load);

@@ -7,6 +7,7 @@
 //! Bounded by default; `GREGOR_CRASH_POINTS=all` visits every point, and `GREGOR_CRASH_SEED` chooses others.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fs;
 use std::fs::File;
 use std::io::Write;
@@ -33,6 +34,7 @@ use gregor::types::TopicPartition;
 use crate::support::Need;
 use crate::support::have;
 use crate::support::process::run;
+use crate::support::report;
 use crate::support::scratch;
 use crate::support::segments::read_by_reference;
 use crate::support::segments::segments;
@@ -122,6 +124,7 @@ fn open(directory: &Path) -> Logs {
         directories: vec![directory.to_owned()],
         defaults,
         overrides: HashMap::new(),
+        unreadable: HashSet::new(),
         recovery_threads: 1,
     };
     Logs::open(&config).unwrap()
@@ -493,7 +496,7 @@ fn visit_points(scene: Scene, points: &[(&str, usize)], kept: &Path) -> Vec<Path
         // Which thread flushes how often is not the same each time.
         died += usize::from(!finished);
     }
-    println!("{scene:?}: died at {died} of {} points", points.len());
+    report(&format!("{scene:?}: died at {died} of {} points", points.len()));
     assert!(
         died * 10 >= points.len() * 9,
         "{scene:?} was killed at {died} points only"
@@ -580,7 +583,7 @@ fn killed_everywhere(scenes: &[Scene]) {
             .collect();
         let total = points.len();
         let points = chosen(points);
-        println!("{scene:?}: {} of {total} points", points.len());
+        report(&format!("{scene:?}: {} of {total} points", points.len()));
         checked.extend(visit_points(*scene, &points, kept.path()));
     }
     let partitions: Vec<_> = checked
@@ -589,7 +592,7 @@ fn killed_everywhere(scenes: &[Scene]) {
         .filter(|partition| partition.exists())
         .collect();
     read_by_reference(&partitions);
-    println!("{} directories read by the reference", partitions.len());
+    report(&format!("{} directories read by the reference", partitions.len()));
 }
 
 #[test]

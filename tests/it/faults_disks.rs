@@ -24,6 +24,7 @@ use crate::support::load::Load;
 use crate::support::load::topics;
 use crate::support::namespace::Disk;
 use crate::support::numbered::numbered;
+use crate::support::report;
 use crate::support::segments::segments;
 use crate::support::wire;
 use crate::support::zookeeper::Version;
@@ -221,11 +222,11 @@ fn a_disk_that_fails_under_load_stops_the_broker_and_nothing_acknowledged_is_los
         book.check(&broker);
     }
     book.check_all(&broker);
-    println!(
+    report(&format!(
         "{} faults, {} acknowledged messages are there",
         faults.len(),
         book.len()
-    );
+    ));
 }
 
 /// What can't be read stops the start, and is left as it is.
@@ -313,7 +314,59 @@ fn a_segment_that_cannot_be_read_costs_its_readers_only() {
     book.check_all(&broker);
 }
 
-/// One start with everything that can lie about in a data directory.
+/// Topics whose files are damaged, each in the way that its name says.
+const STRANGE: [&str; 6] = [
+    "long-index",
+    "short-index",
+    "no-index",
+    "overlap",
+    "gap",
+    "foreign",
+];
+
+/// Files that nobody understands.
+const FOREIGN: [(&str, &str); 9] = [
+    ("lost+found/inode", "x"),
+    ("not-a-partition/file", "x"),
+    ("topic-1.delete/00000000000000000000.log", "x"),
+    ("note.txt", "x"),
+    ("foreign-0/note.txt", "x"),
+    ("foreign-0/abc.log", "not a message"),
+    ("foreign-0/00000000000000000001.log.bak", "x"),
+    ("foreign-0/7.log", "x"),
+    ("foreign-0/folder/file", "x"),
+];
+
+fn segment(data: &Path, topic: &str, at: usize) -> PathBuf {
+    segments(&data.join(format!("{topic}-0")))[at].clone()
+}
+
+fn damage_indexes(data: &Path) {
+    let set_len = |topic: &str, at: usize, change: fn(u64) -> u64| {
+        let index = segment(data, topic, at).with_extension("index");
+        let file = File::options().write(true).open(index).unwrap();
+        file.set_len(change(file.metadata().unwrap().len())).unwrap();
+    };
+    set_len("long-index", 0, |len| len + 800);
+    set_len("long-index", 1, |len| len + 3);
+    set_len("short-index", 0, |len| len / 16 * 8);
+    set_len("short-index", 1, |_| 0);
+    fs::remove_file(segment(data, "no-index", 0).with_extension("index")).unwrap();
+}
+
+/// Segments that overlap, as a compaction leaves them that was killed: the end of the first one once more, under a name of
+/// its own. And a gap.
+fn damage_segments(data: &Path) {
+    let first = segment(data, "overlap", 0);
+    let entries = fs::read(&first).unwrap();
+    let tenth = (0..10).fold(0, |at, _| at + entry_len(&entries[at..]));
+    fs::write(first.with_file_name(format!("{:020}.log", 10)), &entries[tenth..]).unwrap();
+    let gone = segment(data, "gap", 1);
+    fs::remove_file(gone.with_extension("index")).unwrap();
+    fs::remove_file(gone).unwrap();
+}
+
+/// Everything that can lie about in a data directory, after a clean stop and after a crash.
 #[test]
 fn what_does_not_belong_there_is_left_alone_and_what_is_broken_is_mended() {
     if !have(&NEEDS) {
@@ -321,72 +374,27 @@ fn what_does_not_belong_there_is_left_alone_and_what_is_broken_is_mended() {
     }
     let zookeeper = ZooKeeper::shared(Version::Reference);
     let mut broker = Setup::new(&chroot(&zookeeper, "strange-things")).start();
-    let names = [
-        "long-index",
-        "short-index",
-        "no-index",
-        "overlap",
-        "gap",
-        "foreign",
-    ];
     let records = numbered("before", 600);
-    for topic in names {
-        broker.create_topic(
-            topic,
-            1,
-            &[("segment.bytes", "10000"), ("index.interval.bytes", "500")],
-        );
+    for topic in STRANGE {
+        let settings = [("segment.bytes", "10000"), ("index.interval.bytes", "500")];
+        broker.create_topic(topic, 1, &settings);
         for some in records.chunks(100) {
             kcat_produce(&broker.bootstrap(), topic, "none", some, false);
         }
     }
     let data = broker.data();
-    let file = |topic: &str, at: usize| segments(&data.join(format!("{topic}-0")))[at].clone();
     let held = |broker: &Broker, topic: &str| kcat_consume(&broker.bootstrap(), topic);
     let before = held(&broker, "foreign");
     assert_eq!(before.len(), records.len());
     for clean in [true, false] {
         if clean {
             assert!(broker.stop().success());
+            damage_segments(&data);
         } else {
             broker.kill();
         }
-        let set_len = |path: PathBuf, change: &dyn Fn(u64) -> u64| {
-            let file = File::options().write(true).open(path).unwrap();
-            file.set_len(change(file.metadata().unwrap().len())).unwrap();
-        };
-        set_len(file("long-index", 0).with_extension("index"), &|len| len + 800);
-        set_len(file("long-index", 1).with_extension("index"), &|len| len + 3);
-        set_len(file("short-index", 0).with_extension("index"), &|len| {
-            len / 16 * 8
-        });
-        set_len(file("short-index", 1).with_extension("index"), &|_| 0);
-        fs::remove_file(file("no-index", 0).with_extension("index")).unwrap();
-        if clean {
-            // As a compaction leaves it that was killed: the first segment again, under the name of one inside it.
-            let (first, inside) = (
-                file("overlap", 0),
-                file("overlap", 0).with_file_name(format!("{:020}.log", 10)),
-            );
-            let entry = fs::read(&first).unwrap();
-            let from = (0..10).fold(0, |at, _| at + entry_len(&entry[at..]));
-            fs::write(&inside, &entry[from..]).unwrap();
-            let gone = file("gap", 1);
-            fs::remove_file(gone.with_extension("index")).unwrap();
-            fs::remove_file(gone).unwrap();
-        }
-        let foreign = [
-            ("lost+found/inode", "x"),
-            ("not-a-partition/file", "x"),
-            ("topic-1.delete/00000000000000000000.log", "x"),
-            ("note.txt", "x"),
-            ("foreign-0/note.txt", "x"),
-            ("foreign-0/abc.log", "not a message"),
-            ("foreign-0/00000000000000000001.log.bak", "x"),
-            ("foreign-0/7.log", "x"),
-            ("foreign-0/folder/file", "x"),
-        ];
-        for (path, text) in foreign {
+        damage_indexes(&data);
+        for (path, text) in FOREIGN {
             fs::create_dir_all(data.join(path).parent().unwrap()).unwrap();
             fs::write(data.join(path), text).unwrap();
         }
@@ -397,7 +405,7 @@ fn what_does_not_belong_there_is_left_alone_and_what_is_broken_is_mended() {
             fs::write(data.join(checkpoint), "").unwrap();
         }
         broker.start_again();
-        for topic in names {
+        for topic in STRANGE {
             let now = held(&broker, topic);
             if topic == "gap" {
                 assert!(now.len() > records.len() / 2 && now.len() < records.len());
@@ -406,7 +414,7 @@ fn what_does_not_belong_there_is_left_alone_and_what_is_broken_is_mended() {
                 assert!(now == before, "{topic} holds {} messages", now.len());
             }
         }
-        for (path, text) in foreign {
+        for (path, text) in FOREIGN {
             assert_eq!(fs::read_to_string(data.join(path)).unwrap(), text, "{path}");
         }
         let output = broker.output();
@@ -420,10 +428,8 @@ fn what_does_not_belong_there_is_left_alone_and_what_is_broken_is_mended() {
         }
     }
     kcat_produce(&broker.bootstrap(), "gap", "none", &numbered("after", 1), false);
-    assert_eq!(
-        held(&broker, "gap").last().unwrap().0,
-        i64::try_from(records.len()).unwrap()
-    );
+    let last = held(&broker, "gap").pop().unwrap();
+    assert_eq!(last.0, i64::try_from(records.len()).unwrap());
 }
 
 /// Length of the entry at the front: offset i64, size i32, message.

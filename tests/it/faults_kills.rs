@@ -14,6 +14,7 @@ use crate::support::have;
 use crate::support::load::Book;
 use crate::support::load::Load;
 use crate::support::load::topics;
+use crate::support::report;
 use crate::support::segments::read_by_reference;
 use crate::support::zookeeper::Version;
 use crate::support::zookeeper::ZooKeeper;
@@ -74,10 +75,10 @@ fn nothing_acknowledged_is_lost_by_any_number_of_kills() {
     }
     book.check_all(&broker);
     read_what_is_left(&mut broker);
-    println!(
+    report(&format!(
         "killed {kills} times; {} acknowledged messages are there",
         book.len()
-    );
+    ));
 }
 
 /// Kills the whole broker at the n-th call of a kind that one of its threads makes; whether that came.
@@ -150,10 +151,10 @@ fn nothing_acknowledged_is_lost_wherever_the_broker_is_killed() {
     }
     book.check_all(&broker);
     read_what_is_left(&mut broker);
-    println!(
+    report(&format!(
         "killed at {died} of {} points; {} acknowledged messages are there",
         chosen.len(),
         book.len()
-    );
+    ));
     assert!(died > 0);
 }

@@ -16,6 +16,7 @@ mod faults_clock;
 mod faults_crash_points;
 mod faults_disks;
 mod faults_kills;
+mod faults_zookeeper;
 mod first_run;
 mod mistakes;
 mod readme;

@@ -234,6 +234,16 @@ impl Broker {
         })
     }
 
+    /// Starts it again where it cannot know who leads: waits until it calls itself started, no longer.
+    #[track_caller]
+    pub(crate) fn start_again_without_leaders(&mut self) {
+        self.launch();
+        eventually("the broker calls itself started", START, || {
+            assert!(self.exited().is_none(), "the broker ended");
+            self.started()
+        });
+    }
+
     /// It has ended by itself, and may be started again.
     #[track_caller]
     pub(crate) fn forget(&mut self) {

@@ -101,6 +101,14 @@ pub(crate) fn have(needs: &[Need]) -> bool {
     true
 }
 
+/// Says what a test has found, past the test runner's capture: figures that people want to see.
+pub(crate) fn report(figures: &str) {
+    let thread = std::thread::current();
+    let line = format!("{}: {figures}\n", thread.name().unwrap_or("a test"));
+    // Nobody may be reading.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
 /// Says that the running test is skipped, and why; `fatal` makes that a failure.
 pub(crate) fn skip(why: &str, fatal: bool) {
     let thread = std::thread::current();
