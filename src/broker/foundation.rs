@@ -1,5 +1,7 @@
 //! What must be there before a client is let in: ZooKeeper, then the logs; and what is built on both.
 
+use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -21,13 +23,13 @@ use crate::broker::metadata_cache::MetadataCache;
 use crate::broker::offsets::Offsets;
 use crate::broker::refusals::Refusals;
 use crate::broker::settings;
-use crate::broker::settings::TopicOverrides;
 use crate::broker::start_error::StartError;
 use crate::broker::ticks;
 use crate::broker::ticks::Ticked;
 use crate::broker::topic_configs;
 use crate::broker::topic_configs::TopicConfigs;
 use crate::controller::ControllerHandle;
+use crate::log::LogConfig;
 use crate::log::Logs;
 use crate::metrics::Metrics;
 use crate::replication::ControllerEpoch;
@@ -149,7 +151,7 @@ pub(crate) async fn lay_foundation(
     let store = sessions.current()?;
     store.create_common_paths().await?;
     let overrides = topic_overrides(&store).await?;
-    let topics = overrides.0.len() + overrides.1.len();
+    let topics = overrides.len();
 
     let (before, after) = limits::raise_open_files();
     let open_files = (before.unwrap_or(u64::MAX), after.unwrap_or(u64::MAX));
@@ -184,20 +186,15 @@ pub(crate) async fn lay_foundation(
 
 /// The settings of every topic, for the logs that are about to be opened. A node that can't be read leaves the broker's
 /// settings in force, with nothing deleted: 0.8.2.2 would not start.
-async fn topic_overrides(store: &Store) -> Result<TopicOverrides, StartError> {
+async fn topic_overrides(store: &Store) -> Result<HashMap<String, BTreeMap<String, String>>, StartError> {
     let topics = store.topics().await?;
-    let (mut readable, mut unreadable) = TopicOverrides::default();
     let overrides = store.topic_configs(&topics).await;
-    for (topic, overrides) in topics.into_iter().zip(overrides) {
-        match overrides {
-            Ok(overrides) => {
-                readable.insert(topic, overrides);
-            }
-            Err(error) => {
-                topic_configs::tell_unreadable(&topic, &error);
-                unreadable.insert(topic);
-            }
-        }
-    }
-    Ok((readable, unreadable))
+    let readable = |(topic, overrides): (String, Result<BTreeMap<String, String>, _>)| {
+        let overrides = overrides.unwrap_or_else(|error| {
+            topic_configs::tell_unreadable(&topic, &error);
+            LogConfig::overrides_keeping_everything()
+        });
+        (topic, overrides)
+    };
+    Ok(topics.into_iter().zip(overrides).map(readable).collect())
 }

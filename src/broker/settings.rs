@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
-use std::collections::HashSet;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
@@ -95,15 +94,14 @@ pub(crate) fn log(config: &BrokerConfig) -> LogConfig {
     }
 }
 
-/// What topics override, and those of which that can't be read.
-pub(crate) type TopicOverrides = (HashMap<String, BTreeMap<String, String>>, HashSet<String>);
-
-pub(crate) fn logs(config: &BrokerConfig, (overrides, unreadable): TopicOverrides) -> LogsConfig {
+pub(crate) fn logs(
+    config: &BrokerConfig,
+    overrides: HashMap<String, BTreeMap<String, String>>,
+) -> LogsConfig {
     LogsConfig {
         directories: config.logs.directories.clone(),
         defaults: log(config),
         overrides,
-        unreadable,
         recovery_threads: config.logs.recovery_threads,
     }
 }

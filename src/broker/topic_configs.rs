@@ -154,7 +154,9 @@ pub(crate) fn overlaid(
         }
         Err(error) => {
             tell_unreadable(topic, &error);
-            defaults.keeping_everything()
+            defaults
+                .with_overrides(&LogConfig::overrides_keeping_everything())
+                .0
         }
     }
 }

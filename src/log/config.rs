@@ -94,14 +94,16 @@ impl Default for LogConfig {
 }
 
 impl LogConfig {
-    /// These settings for a topic whose own can't be read: nothing is deleted that was perhaps to be kept.
-    pub fn keeping_everything(&self) -> Self {
-        Self {
-            retention_ms: None,
-            retention_bytes: None,
-            cleanup_policy: CleanupPolicy::Delete,
-            ..self.clone()
-        }
+    /// Stands for the overrides of a topic that can't be read: nothing is deleted that was perhaps to be kept.
+    pub fn overrides_keeping_everything() -> BTreeMap<String, String> {
+        let without_limit = [
+            ("cleanup.policy", "delete"),
+            ("retention.bytes", "-1"),
+            ("retention.ms", "-1"),
+        ];
+        without_limit
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into()
     }
 
     /// These settings with a topic's overrides. An override that is wrong is reported and leaves the default; but where
@@ -319,7 +321,9 @@ mod tests {
         assert_eq!((config.retention_ms, config.retention_bytes), (None, None));
         assert_eq!(bad.len(), 2);
         let compacted = overridden(&[("cleanup.policy", "compact"), ("segment.bytes", "7")]).0;
-        let kept = compacted.keeping_everything();
+        let kept = compacted
+            .with_overrides(&LogConfig::overrides_keeping_everything())
+            .0;
         assert_eq!(
             (kept.retention_ms, kept.cleanup_policy),
             (None, CleanupPolicy::Delete)

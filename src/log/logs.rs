@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
-use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -42,8 +41,6 @@ pub struct LogsConfig {
     pub defaults: LogConfig,
     /// What topics override.
     pub overrides: HashMap<String, BTreeMap<String, String>>,
-    /// Topics that override who knows what: nothing of theirs is deleted.
-    pub unreadable: HashSet<String>,
     /// Threads that open and close logs, in each data directory.
     pub recovery_threads: usize,
 }
@@ -267,9 +264,6 @@ impl Logs {
         let overrides = config.overrides.get(&*topic_partition.topic);
         let (settings, bad) = match overrides {
             Some(overrides) => config.defaults.with_overrides(overrides),
-            None if config.unreadable.contains(&*topic_partition.topic) => {
-                (config.defaults.keeping_everything(), Vec::new())
-            }
             None => (config.defaults.clone(), Vec::new()),
         };
         for bad in bad {

@@ -14,6 +14,7 @@ mod files;
 mod flush;
 mod flusher;
 mod index;
+mod landmarks;
 mod lock;
 mod logs;
 mod read;

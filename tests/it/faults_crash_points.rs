@@ -7,7 +7,6 @@
 //! Bounded by default; `GREGOR_CRASH_POINTS=all` visits every point, and `GREGOR_CRASH_SEED` chooses others.
 
 use std::collections::HashMap;
-use std::collections::HashSet;
 use std::fs;
 use std::fs::File;
 use std::io::Write;
@@ -124,7 +123,6 @@ fn open(directory: &Path) -> Logs {
         directories: vec![directory.to_owned()],
         defaults,
         overrides: HashMap::new(),
-        unreadable: HashSet::new(),
         recovery_threads: 1,
     };
     Logs::open(&config).unwrap()

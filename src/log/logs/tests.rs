@@ -18,7 +18,6 @@ fn config(directories: &[&Path]) -> LogsConfig {
         directories: directories.iter().map(|&path| path.to_owned()).collect(),
         defaults: small(),
         overrides: HashMap::new(),
-        unreadable: HashSet::new(),
         recovery_threads: 2,
     }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
-use std::collections::HashSet;
 use std::fs;
 use std::fs::File;
 use std::io::Write;
@@ -132,7 +131,6 @@ impl Fixture {
             directories: vec![self.data()],
             defaults: self.defaults(),
             overrides: self.overrides(),
-            unreadable: HashSet::new(),
             recovery_threads: 2,
         })
         .unwrap()
@@ -431,7 +429,6 @@ fn what_0_8_refuses_is_mended_if_nothing_is_lost() {
                 ..LogConfig::default()
             },
             overrides: HashMap::new(),
-            unreadable: HashSet::new(),
             recovery_threads: 1,
         });
         let logs = match opened {

@@ -1,7 +1,9 @@
 //! What the tests stand on: brokers, ZooKeeper, clients and the reference's tools as child processes.
 
+pub(crate) mod answer;
 pub(crate) mod broker;
 pub(crate) mod clients;
+pub(crate) mod connection;
 pub(crate) mod eventually;
 pub(crate) mod faketime;
 pub(crate) mod java;
@@ -11,6 +13,7 @@ pub(crate) mod numbered;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod reference;
+pub(crate) mod requests;
 pub(crate) mod segments;
 pub(crate) mod wire;
 pub(crate) mod znodes;
