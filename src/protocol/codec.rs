@@ -158,10 +158,11 @@ pub(super) fn error_code(input: &[u8]) -> Parsed<'_, ErrorCode> {
     Ok((input, ErrorCode::from_code(code)))
 }
 
-/// Makes every topic and every partition of it appear once. What was said last about a partition counts, as in the
-/// maps that 0.8.2.2 makes of its requests.
+/// Makes every topic and every partition of it appear once. What was said last about a partition counts, and a topic
+/// of which no partition is named is gone, as in the maps by partition that 0.8.2.2 makes of its requests.
 pub(super) fn grouped<P>(topics: ByTopic<P>, partition: impl Fn(&P) -> i32) -> ByTopic<P> {
     let mut topics = merged(topics);
+    topics.retain(|(_, partitions)| !partitions.is_empty());
     for (_, partitions) in &mut topics {
         let numbers = || partitions.iter().map(&partition);
         let ascending = numbers().zip(numbers().skip(1)).all(|(one, next)| one < next);

@@ -3,6 +3,10 @@
 //! Appends and reads share the state; a change of leadership has it alone. So nothing is appended after this broker
 //! stopped leading, and whoever waits for an append of an earlier leadership learns that it is over.
 
+mod append;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -12,14 +16,13 @@ use std::sync::RwLockWriteGuard;
 
 use tokio::sync::watch;
 
+pub use self::append::Appended;
 use crate::log::Log;
 use crate::log::LogConfig;
-use crate::message::set::ProducedSet;
 use crate::message::slice::FileSlice;
 use crate::metrics::TopicMetrics;
 use crate::protocol::fetch::Reader;
 use crate::protocol::leader_and_isr::PartitionState;
-use crate::protocol::produce::Acks;
 use crate::replication::error::Error;
 use crate::replication::isr::Isr;
 use crate::replication::progress::Progress;
@@ -68,18 +71,6 @@ pub enum RoleName {
     Leader,
     /// Follows another broker.
     Follower,
-}
-
-/// What an append put where, and in which leadership.
-#[derive(Debug, Clone, Copy)]
-pub struct Appended {
-    /// Offset of the first message; none if the set held no complete message.
-    pub base_offset: Option<i64>,
-    /// One past the last message.
-    pub end_offset: i64,
-    /// Messages, those inside compressed ones counted one by one.
-    pub messages: u64,
-    leader_epoch: i32,
 }
 
 /// What a fetch finds.
@@ -181,60 +172,6 @@ impl Partition {
     /// A receiver of everything that changes how far the partition is.
     pub fn subscribe(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
-    }
-
-    /// Appends what a producer sent, if this broker leads.
-    pub fn append(&self, set: ProducedSet, acks: Acks) -> Result<Appended, Error> {
-        let state = self.read_state();
-        let (log, isr) = state.leading()?;
-        let config = log.config();
-        if acks == Acks::AllInSync {
-            let (in_sync, required) = (lock(isr).members().len(), required(&config));
-            if in_sync < required {
-                return Err(Error::NotEnoughReplicas { in_sync, required });
-            }
-        }
-        let checked = set.check(&config.limits())?;
-        let leader_epoch = state.leader_epoch;
-        if checked.is_empty() {
-            return Ok(Appended {
-                base_offset: None,
-                end_offset: 0,
-                messages: 0,
-                leader_epoch,
-            });
-        }
-        let appended = log.append(checked)?;
-        self.publish(&state);
-        let messages = u64::try_from(appended.end_offset - appended.base_offset).unwrap_or(0);
-        Ok(Appended {
-            base_offset: Some(appended.base_offset),
-            end_offset: appended.end_offset,
-            messages,
-            leader_epoch,
-        })
-    }
-
-    /// Whether the append is acknowledged already, or why it never will be; none if that has to be awaited.
-    pub fn is_acknowledged(&self, appended: &Appended, acks: Acks) -> Option<Result<(), Error>> {
-        let progress = self.progress.borrow();
-        if !settles(&progress, appended, acks) {
-            return None;
-        }
-        let settled = progress.clone();
-        drop(progress);
-        Some(self.verdict(&settled, appended, acks))
-    }
-
-    /// Waits until as many replicas as `acks` asks for have what was appended.
-    pub async fn acknowledged(&self, appended: &Appended, acks: Acks) -> Result<(), Error> {
-        let mut progress = self.progress.subscribe();
-        let settled = progress
-            .wait_for(|progress| settles(progress, appended, acks))
-            .await
-            .map(|progress| progress.clone())
-            .map_err(|_closed| Error::NotLeader)?;
-        self.verdict(&settled, appended, acks)
     }
 
     /// Finds what a fetch from `offset` may be answered with.
@@ -378,9 +315,12 @@ impl Partition {
                 progress.high_watermark,
                 progress.log_end_offset,
             );
+            let mut followers_moved = false;
             if let Some(isr) = &guard {
                 if isr.members().len() > 1 || !progress.follower_log_ends.is_empty() {
-                    progress.follower_log_ends = isr.follower_log_ends();
+                    let log_ends = isr.follower_log_ends();
+                    followers_moved = log_ends != progress.follower_log_ends;
+                    progress.follower_log_ends = log_ends;
                 }
                 progress.high_watermark = Isr::high_watermark(
                     progress.high_watermark,
@@ -398,22 +338,8 @@ impl Partition {
                 progress.leads,
                 progress.high_watermark,
                 progress.log_end_offset,
-            ) || !progress.follower_log_ends.is_empty()
+            ) || followers_moved
         });
-    }
-
-    /// What a settled append is answered with.
-    fn verdict(&self, progress: &Progress, appended: &Appended, acks: Acks) -> Result<(), Error> {
-        if progress.leader_epoch != appended.leader_epoch || !progress.leads {
-            return Err(Error::NotLeader);
-        }
-        if matches!(acks, Acks::AllInSync | Acks::AllInSyncUnchecked) {
-            let (in_sync, required) = (progress.isr_len(), self.min_insync_replicas());
-            if in_sync < required {
-                return Err(Error::NotEnoughReplicasAfterAppend { in_sync, required });
-            }
-        }
-        Ok(())
     }
 
     /// The topic's `min.insync.replicas`.
@@ -440,13 +366,6 @@ impl State {
             _ => Err(Error::NotLeader),
         }
     }
-}
-
-/// Whether nothing more needs to be awaited: enough replicas have it, or the leadership it belongs to is over.
-fn settles(progress: &Progress, appended: &Appended, acks: Acks) -> bool {
-    progress.leader_epoch != appended.leader_epoch
-        || !progress.leads
-        || progress.acknowledges(appended.end_offset, acks)
 }
 
 fn required(config: &LogConfig) -> usize {

@@ -2,7 +2,8 @@
 //!
 //! - Version 0 writes to ZooKeeper, on whichever broker; the topic must be known, the partition need not be, and the
 //!   metadata is thrown away.
-//! - Version 1 appends to the group's partition of `__consumer_offsets`; neither topic nor partition need exist.
+//! - Version 1 appends to the group's partition of `__consumer_offsets`; neither topic nor partition need exist. Without
+//!   the name of the group, or of a topic, all of it fails: there is no record for that.
 //! - Offsets are not checked in any way.
 
 use std::sync::Arc;
@@ -42,18 +43,22 @@ pub(crate) fn handle(
 
 /// The codes of all partitions, in the order of the request.
 async fn to_log(offsets: &Offsets, request: &OffsetCommitRequest) -> Vec<ErrorCode> {
-    let commits: Vec<_> = each(request)
+    let nameless = |(topic, commit): (Option<&str>, &PartitionCommit)| {
+        topic.is_none() && offsets.accepts_metadata(commit.metadata.as_deref())
+    };
+    let group = request.group.as_deref().filter(|_| !each(request).any(nameless));
+    let Some(group) = group else {
+        return vec![ErrorCode::Unknown; each(request).count()];
+    };
+    let commits = each(request)
         .map(|(topic, commit)| Commit {
-            topic: topic.unwrap_or(NULL).to_owned(),
+            topic: topic.unwrap_or_default().to_owned(),
             partition: commit.partition,
             offset: commit.offset,
             metadata: commit.metadata.clone(),
             timestamp: commit.timestamp,
         })
         .collect();
-    let Some(group) = request.group.as_deref() else {
-        return vec![ErrorCode::Unknown; commits.len()];
-    };
     offsets
         .commit(group, commits)
         .await

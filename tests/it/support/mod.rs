@@ -1,7 +1,9 @@
 //! What the tests stand on: brokers, ZooKeeper, clients and the reference's tools as child processes.
 
+pub(crate) mod answer;
 pub(crate) mod broker;
 pub(crate) mod clients;
+pub(crate) mod connection;
 pub(crate) mod eventually;
 pub(crate) mod java;
 pub(crate) mod namespace;
@@ -9,6 +11,7 @@ pub(crate) mod numbered;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod reference;
+pub(crate) mod requests;
 pub(crate) mod wire;
 pub(crate) mod znodes;
 pub(crate) mod zookeeper;

@@ -1,0 +1,82 @@
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+
+use bytes::BytesMut;
+
+use super::*;
+use crate::log::Logs;
+use crate::log::LogsConfig;
+use crate::message::Codec;
+use crate::message::set::ProducedSet;
+use crate::message::set::SetBuilder;
+use crate::metrics::Metrics;
+use crate::protocol::leader_and_isr::Leader;
+use crate::protocol::produce::Acks;
+
+const ME: BrokerId = BrokerId(1);
+const OTHER: BrokerId = BrokerId(2);
+
+/// A partition that this broker leads, with one follower in the ISR.
+fn led(directory: &tempfile::TempDir) -> Partition {
+    let config = LogsConfig {
+        directories: vec![directory.path().to_owned()],
+        defaults: LogConfig::default(),
+        overrides: HashMap::<String, BTreeMap<String, String>>::new(),
+        recovery_threads: 1,
+    };
+    let name = TopicPartition::new("t", 0);
+    let log = Logs::open(&config)
+        .unwrap()
+        .create(&name, LogConfig::default())
+        .unwrap();
+    let partition = Partition::new(name, ME, Metrics::new().topics().topic("t"));
+    let order = PartitionState {
+        controller_epoch: 1,
+        leader: Leader::Broker(ME),
+        leader_epoch: 0,
+        isr: vec![ME, OTHER],
+        zk_version: 0,
+        replicas: vec![ME, OTHER],
+    };
+    partition.become_leader(log, &order, 0);
+    partition
+}
+
+fn set() -> BytesMut {
+    let mut set = SetBuilder::new(Codec::None);
+    set.push(None, Some(b"message"));
+    set.build().unwrap()
+}
+
+#[tokio::test]
+async fn a_follower_moves_the_high_watermark_and_ends_the_waiting() {
+    let directory = tempfile::tempdir().unwrap();
+    let partition = led(&directory);
+    let appended = partition
+        .append(ProducedSet::new(set()), Acks::AllInSync)
+        .unwrap();
+    partition.record_fetch(OTHER, Some(0)).unwrap();
+    assert_eq!(partition.high_watermark(), 0);
+    assert!(partition.is_acknowledged(&appended, Acks::AllInSync).is_none());
+
+    partition.record_fetch(OTHER, Some(1)).unwrap();
+    assert_eq!(partition.high_watermark(), 1);
+    partition.acknowledged(&appended, Acks::AllInSync).await.unwrap();
+    partition.acknowledged(&appended, Acks::Count(2)).await.unwrap();
+}
+
+/// A fetch waits for progress and is itself noted as some: it must not wake itself, or it would never rest.
+#[test]
+fn a_fetch_from_where_the_follower_was_wakes_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let partition = led(&directory);
+    partition.record_fetch(OTHER, Some(0)).unwrap();
+    let mut progress = partition.subscribe();
+    partition.record_fetch(OTHER, Some(0)).unwrap();
+    assert!(!progress.has_changed().unwrap());
+    partition.append(ProducedSet::new(set()), Acks::Leader).unwrap();
+    assert!(progress.has_changed().unwrap());
+    progress.mark_unchanged();
+    partition.record_fetch(OTHER, Some(1)).unwrap();
+    assert!(progress.has_changed().unwrap());
+}
