@@ -9,6 +9,7 @@
     reason = "a test that meets something unforeseen fails by panicking"
 )]
 
+mod benchmark;
 mod clients;
 mod consumer_offsets;
 mod durability;

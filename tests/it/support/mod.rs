@@ -46,6 +46,8 @@ pub(crate) enum Need {
     Terminal,
     /// Network and mount namespaces of the test's own.
     Namespaces,
+    /// What the client of the benchmark is built from.
+    Librdkafka,
     /// Only Gregor promises what the test checks.
     Gregor,
 }
@@ -82,6 +84,11 @@ impl Need {
                 namespace::Network::allowed(),
                 "the right to open network namespaces",
                 "apt-get install iproute2, and run the tests as root",
+            ),
+            Self::Librdkafka => absent(
+                Path::new("/usr/include/librdkafka/rdkafka.h").exists() && on_path("gcc"),
+                "librdkafka with its headers, or gcc",
+                "apt-get install librdkafka-dev libc6-dev gcc python3",
             ),
             Self::Gregor => (broker::kind() != broker::Kind::Gregor)
                 .then(|| "only Gregor promises this: unset GREGOR_TEST_BROKER".to_owned()),
