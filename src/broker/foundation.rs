@@ -26,8 +26,10 @@ use crate::broker::settings;
 use crate::broker::start_error::StartError;
 use crate::broker::ticks;
 use crate::broker::ticks::Ticked;
+use crate::broker::topic_configs;
 use crate::broker::topic_configs::TopicConfigs;
 use crate::controller::ControllerHandle;
+use crate::log::LogConfig;
 use crate::log::Logs;
 use crate::metrics::Metrics;
 use crate::replication::ControllerEpoch;
@@ -35,6 +37,7 @@ use crate::replication::HighWatermarks;
 use crate::replication::Partitions;
 use crate::replication::keep_isrs;
 use crate::shutdown::Shutdown;
+use crate::zookeeper;
 use crate::zookeeper::SessionId;
 use crate::zookeeper::Sessions;
 use crate::zookeeper::Store;
@@ -64,11 +67,14 @@ impl Foundation {
         registered: watch::Receiver<Option<SessionId>>,
     ) -> Result<Handlers, StartError> {
         // A controller that was replaced before this broker started is refused from the first request on.
-        let epoch = self
-            .store
-            .controller_epoch()
-            .await?
-            .map_or(0, |epoch| epoch.value);
+        let epoch = match self.store.controller_epoch().await {
+            Ok(epoch) => epoch.map_or(0, |epoch| epoch.value),
+            Err(error @ zookeeper::Error::Corrupt { .. }) => {
+                tracing::error!("{error}; there is no new controller until it is mended");
+                0
+            }
+            Err(error) => return Err(error.into()),
+        };
         let (new_topics, offsets_topic) = settings::topics(&self.config);
         Ok(Handlers::new(Parts {
             partitions: Arc::clone(&self.partitions),
@@ -136,6 +142,7 @@ impl Foundation {
                 logs,
                 partitions,
                 offsets,
+                clock: Arc::default(),
             },
             &shutdown,
         );
@@ -192,14 +199,14 @@ pub(crate) async fn lay_foundation(
 }
 
 /// The settings of every topic, for the logs that are about to be opened. A node that can't be read leaves the broker's
-/// settings in force: 0.8.2.2 would not start.
+/// settings in force, with nothing deleted: 0.8.2.2 would not start.
 async fn topic_overrides(store: &Store) -> Result<HashMap<String, BTreeMap<String, String>>, StartError> {
     let topics = store.topics().await?;
     let overrides = store.topic_configs(&topics).await;
     let readable = |(topic, overrides): (String, Result<BTreeMap<String, String>, _>)| {
         let overrides = overrides.unwrap_or_else(|error| {
-            tracing::error!("{topic}: its settings are not readable ({error}); the broker's are used");
-            BTreeMap::new()
+            topic_configs::tell_unreadable(&topic, &error);
+            LogConfig::overrides_keeping_everything()
         });
         (topic, overrides)
     };

@@ -36,6 +36,7 @@ use crate::broker::gauges::StateGauge;
 use crate::broker::offsets::Offsets;
 use crate::broker::registration::Registration;
 pub use crate::broker::start_error::StartError;
+pub use crate::broker::start_error::hint_about;
 pub use crate::broker::summary::Summary;
 use crate::broker::topic_configs::TopicConfigs;
 use crate::controller::Controller;

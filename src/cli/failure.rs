@@ -90,7 +90,11 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
-        text = format!("{text}: {cause}");
+        let cause_text = cause.to_string();
+        // Some errors tell their cause themselves.
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
         next = cause.source();
     }
     text
@@ -183,6 +187,11 @@ mod tests {
         };
         let source = io::Error::from(io::ErrorKind::ConnectionRefused);
         let failure = Failure::from(client::Error::Call(CallError::Connect { endpoint, source }));
+        let told = crate::log::Error::Io {
+            path: "/d".into(),
+            source: io::Error::other("broken"),
+        };
+        assert_eq!(chain(&told), "access /d: broken");
         assert_eq!(
             failure.to_string(),
             "error: connect to b1:9092: connection refused\n\

@@ -85,6 +85,7 @@ async fn create_all(
                 written.push(partition);
                 lost_race = true;
             }
+            Err(error @ zookeeper::Error::Corrupt { .. }) => leave_out(&partition, state, &error),
             Err(error) => return Err(error),
         }
     }
@@ -134,6 +135,7 @@ async fn update_all(
                 adopt(&partition, state, store).await?;
                 lost_race = true;
             }
+            Err(error @ zookeeper::Error::Corrupt { .. }) => leave_out(&partition, state, &error),
             Err(error) => return Err(error),
         }
     }
@@ -146,11 +148,25 @@ async fn adopt(
     state: &mut ClusterState,
     store: &Store,
 ) -> Result<(), zookeeper::Error> {
-    match store.partition_state(partition).await? {
-        Some(node) => state.leaderships.insert(partition.clone(), leadership(node)),
-        None => state.leaderships.remove(partition),
-    };
+    match store.partition_state(partition).await {
+        Ok(Some(node)) => {
+            state.leaderships.insert(partition.clone(), leadership(node));
+        }
+        Ok(None) => {
+            state.leaderships.remove(partition);
+        }
+        Err(error @ zookeeper::Error::Corrupt { .. }) => leave_out(partition, state, &error),
+        Err(error) => return Err(error),
+    }
     Ok(())
+}
+
+/// A partition whose state can't be read: who leads it is not known, and must not be decided anew. Its leader, if it has
+/// one, leads on.
+pub(crate) fn leave_out(partition: &TopicPartition, state: &mut ClusterState, error: &zookeeper::Error) {
+    tracing::error!("{partition}: {error}; left out until it is mended");
+    state.assignments.remove(partition);
+    state.leaderships.remove(partition);
 }
 
 /// What a state node says.

@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::sync::watch as channel_watch;
+use tokio::time::Instant;
 
 pub use crate::controller::channel::Calls;
 use crate::controller::event::Event;
@@ -35,8 +36,10 @@ use crate::zookeeper::Store;
 /// Events waiting for the loop; a watch that meets a full queue waits, and then tells the newest state.
 const EVENTS: usize = 1024;
 
-/// Pause after a term that ended in an error.
+/// Pause after a term that ended in an error; it doubles while nothing else happens.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(500);
+/// As long as it gets: so late somebody who mends a node in ZooKeeper may be noticed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// What a controller needs to know of its broker.
 #[derive(Debug, Clone)]
@@ -164,7 +167,9 @@ impl Controller {
 
     /// Contends for as long as the session lives.
     async fn contend(&mut self, store: &Store, first_round: &mut Option<oneshot::Sender<()>>) {
+        let mut pause = PAUSE_AFTER_ERROR;
         loop {
+            let began = Instant::now();
             let result = tokio::select! {
                 () = store.ended() => break,
                 result = self.one_election(store, first_round) => result,
@@ -172,10 +177,17 @@ impl Controller {
             self.step_down();
             if let Err(error) = result {
                 tracing::warn!("controller: {error}");
-                if let Err(error) = store.resign_controller(self.config.me).await {
+                if let Err(error) = store.resign_controller().await {
                     tracing::warn!("controller: give the office back: {error}");
                 }
-                tokio::time::sleep(PAUSE_AFTER_ERROR).await;
+                if began.elapsed() > LONGEST_PAUSE {
+                    pause = PAUSE_AFTER_ERROR;
+                }
+                tokio::select! {
+                    () = store.ended() => break,
+                    () = tokio::time::sleep(pause) => {}
+                }
+                pause = LONGEST_PAUSE.min(pause * 2);
             }
         }
         self.step_down();

@@ -63,7 +63,7 @@ impl Term {
     pub(crate) async fn run(&mut self, events: &mut mpsc::Receiver<Event>) -> Result<(), zookeeper::Error> {
         while let Some(event) = events.recv().await {
             let plan = match event {
-                Event::BrokersChanged(brokers) => self.brokers_changed(brokers),
+                Event::BrokersChanged(brokers, unreadable) => self.brokers_changed(brokers, &unreadable),
                 Event::TopicsChanged(topics) => self.topics_changed(&topics),
                 Event::AssignmentChanged(topic, assignment) => self.assignment_changed(&topic, assignment),
                 Event::ControlledShutdown(broker, answer) => {
@@ -97,7 +97,13 @@ impl Term {
         Ok(())
     }
 
-    fn brokers_changed(&mut self, brokers: BTreeMap<BrokerId, Broker>) -> Plan {
+    fn brokers_changed(&mut self, mut brokers: BTreeMap<BrokerId, Broker>, unreadable: &[BrokerId]) -> Plan {
+        // It is there, whatever it says: nobody takes its partitions away.
+        for id in unreadable {
+            if let Some(known) = self.state.brokers.get(id) {
+                brokers.entry(*id).or_insert_with(|| known.clone());
+            }
+        }
         let before = std::mem::replace(&mut self.state.brokers, brokers);
         if before != self.state.brokers {
             let ids: Vec<_> = self.state.brokers.keys().map(|id| id.0).collect();
@@ -187,10 +193,7 @@ async fn load(store: &Store) -> Result<ClusterState, zookeeper::Error> {
                     .insert(partition.clone(), apply::leadership(node));
             }
             Ok(None) => {}
-            Err(zookeeper::Error::Corrupt { path, problem }) => {
-                tracing::error!("{partition}: {path} is not readable ({problem}); the partition is left out");
-                state.assignments.remove(partition);
-            }
+            Err(error @ zookeeper::Error::Corrupt { .. }) => apply::leave_out(partition, &mut state, &error),
             Err(error) => return Err(error),
         }
     }

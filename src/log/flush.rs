@@ -48,8 +48,9 @@ impl Log {
         Ok(())
     }
 
-    /// Flushes if `flush.ms` says so, and there is something to flush.
+    /// Flushes if `flush.ms` says so, and there is something to flush. Passes on what an earlier flush failed with.
     pub(crate) fn flush_if_old(&self, now: Instant) -> Result<(), Error> {
+        self.check_failure()?;
         let due = {
             let view = lock(&self.view);
             let age = now.saturating_duration_since(view.last_flush);

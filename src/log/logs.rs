@@ -16,12 +16,12 @@ use std::sync::RwLockReadGuard;
 use std::sync::RwLockWriteGuard;
 use std::thread;
 use std::time::Instant;
-use std::time::SystemTime;
 
 use crate::log::Error;
 use crate::log::Log;
 use crate::log::LogConfig;
 use crate::log::Place;
+use crate::log::Times;
 use crate::log::durable;
 use crate::log::files::OpenFiles;
 use crate::log::flusher::Flusher;
@@ -183,14 +183,14 @@ impl Logs {
     }
 
     /// Flushes logs whose last flush is longer ago than `flush.ms`. Goes on after an error, and returns the
-    /// first.
+    /// first; also one that a flush in the background met, which must stop the broker before anything else is promised.
     pub fn flush_due(&self, now: Instant) -> Result<(), Error> {
         self.for_all(|log| log.flush_if_old(now))
     }
 
     /// Deletes segments that the retention rules don't keep. Goes on after an error, and returns the first.
-    pub fn apply_retention(&self, now: SystemTime) -> Result<(), Error> {
-        self.for_all(|log| match log.apply_retention(now) {
+    pub fn apply_retention(&self, times: &Times) -> Result<(), Error> {
+        self.for_all(|log| match log.apply_retention(times) {
             // Deleted, or all of them closed, since the list was taken.
             Ok(_) | Err(Error::Closed(_)) => Ok(()),
             Err(error) => Err(error),

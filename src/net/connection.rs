@@ -238,6 +238,14 @@ impl<H: Handler> Connection<H> {
     }
 
     fn note_unwritten(&self, error: &io::Error) -> ClosedBecause {
+        if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) {
+            // No socket says that: it is a segment that can't be read.
+            tracing::error!(
+                "{}: send messages from the disk: {error}; connection closed",
+                self.peer
+            );
+            return ClosedBecause::Error;
+        }
         tracing::debug!("{}: write: {error}", self.peer);
         if error.kind() == io::ErrorKind::UnexpectedEof {
             ClosedBecause::Error // A file was truncated; the answer cannot be completed.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::keys;
 use super::keys::Number;
 use super::keys::Text;
+use super::origin::Origin;
 use super::sections::AdvertisedConfig;
 use super::sections::BrokerConfig;
 use super::sections::CleanerConfig;
@@ -23,7 +24,6 @@ use super::sections::ReplicationConfig;
 use super::sections::TopicsConfig;
 use super::sections::ZooKeeperAuth;
 use super::sections::ZooKeeperConfig;
-use super::sources::Origin;
 use super::values::Reader;
 use crate::types::BrokerId;
 

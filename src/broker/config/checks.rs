@@ -8,10 +8,10 @@ use super::build::ROLL_JITTER;
 use super::build::Units;
 use super::foreign;
 use super::keys;
+use super::origin::Origin;
 use super::problems::Problem;
 use super::sections::BrokerConfig;
 use super::sections::LogsConfig;
-use super::sources::Origin;
 use super::sources::Settings;
 use super::values::Reader;
 

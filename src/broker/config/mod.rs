@@ -7,6 +7,7 @@ mod build;
 mod checks;
 mod foreign;
 mod keys;
+mod origin;
 mod problems;
 mod properties;
 mod sections;
@@ -14,6 +15,7 @@ mod sources;
 mod values;
 
 pub(crate) use foreign::nearest;
+pub use origin::Origin;
 pub use problems::Problem;
 pub use problems::Problems;
 pub use sections::AdvertisedConfig;
@@ -34,7 +36,6 @@ pub use sections::TopicsConfig;
 pub use sections::ZooKeeperAuth;
 pub use sections::ZooKeeperConfig;
 pub use sources::MalformedOverride;
-pub use sources::Origin;
 pub use sources::Sources;
 pub use sources::parse_override;
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::sources::Origin;
+use super::origin::Origin;
 
 /// One thing that stops the start.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use super::keys::Flag;
 use super::keys::Number;
 use super::keys::Real;
 use super::keys::Text;
+use super::origin::Origin;
 use super::problems::Problem;
-use super::sources::Origin;
 use super::sources::Setting;
 use super::sources::Settings;
 

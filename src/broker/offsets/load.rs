@@ -7,6 +7,7 @@ use crate::broker::offsets::Offsets;
 use crate::broker::offsets::cache::Committed;
 use crate::broker::offsets::records::Key;
 use crate::broker::offsets::records::Value;
+use crate::log;
 use crate::message;
 use crate::message::entry;
 use crate::protocol::fetch::Reader;
@@ -45,9 +46,18 @@ impl Offsets {
         else {
             return;
         };
-        slot.loading = false;
+        // Half of the groups would be told that they never committed anything, and begin anew.
+        slot.loading = matches!(
+            &result,
+            Err(Error::Io(_) | Error::Read(replication::Error::Log(log::Error::Io { .. })))
+        );
         match result {
             Ok(()) => tracing::debug!("{OFFSETS_TOPIC}-{number}: {} positions loaded", slot.len()),
+            Err(error) if slot.loading => {
+                tracing::error!(
+                    "{OFFSETS_TOPIC}-{number}: load positions: {error}; its groups wait until this broker leads it anew"
+                );
+            }
             Err(error) => {
                 tracing::error!(
                     "{OFFSETS_TOPIC}-{number}: load positions: {error}; {} are served",

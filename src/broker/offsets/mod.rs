@@ -23,6 +23,7 @@ use crate::broker::offsets::cache::Committed;
 use crate::broker::offsets::cache::Slot;
 use crate::broker::offsets::records::Key;
 use crate::broker::offsets::records::Value;
+use crate::log::Times;
 use crate::message::Codec;
 use crate::message::set::ProducedSet;
 use crate::message::set::SetBuilder;
@@ -251,12 +252,11 @@ impl Offsets {
     }
 
     /// Drops positions that were committed too long ago, and writes tombstones for them.
-    pub(crate) async fn expire(&self) {
-        let now = now_ms();
+    pub(crate) async fn expire(&self, times: &Times) {
         let expired: Vec<_> = self
             .slots()
             .iter()
-            .map(|(number, slot)| (*number, slot.expired(now, self.config.retention)))
+            .map(|(number, slot)| (*number, slot.expired(times, self.config.retention)))
             .filter(|(_, expired)| !expired.is_empty())
             .collect();
         for (number, expired) in expired {

@@ -66,7 +66,11 @@ fn an_isr_can_be_changed_after_somebody_else_wrote_it() {
     });
     cluster.create("version", &[1, 2], &[]);
     let epoch = cluster.state("version", 0)["leader_epoch"].clone();
-    znodes::touch(&cluster.connect, "/brokers/topics/version/partitions/0/state");
+    let path = "/brokers/topics/version/partitions/0/state";
+    let state = znodes::node(&cluster.connect, path)
+        .and_then(|node| node.data)
+        .unwrap();
+    znodes::set(&cluster.connect, &[(path, state.as_bytes())]);
     cluster.brokers[2].signal(Signal::STOP);
     cluster.wait_for_isr("version", 0, &[1]);
     cluster.write(1, "version", -1, &["a"]);
