@@ -10,7 +10,7 @@ pub mod limits;
 mod live;
 mod meta_properties;
 mod metadata_cache;
-mod offsets;
+pub mod offsets;
 pub mod preflight;
 mod refusals;
 mod registration;

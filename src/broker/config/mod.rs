@@ -9,7 +9,7 @@ mod foreign;
 mod keys;
 mod origin;
 mod problems;
-mod properties;
+pub mod properties;
 mod sections;
 mod sources;
 mod values;

@@ -6,7 +6,7 @@
 
 mod cache;
 mod load;
-mod records;
+pub mod records;
 
 use std::collections::HashMap;
 use std::sync::Arc;
