@@ -14,6 +14,7 @@ mod consumer_offsets;
 mod durability;
 mod first_run;
 mod mistakes;
+mod overload;
 mod readme;
 mod registration;
 mod running;
