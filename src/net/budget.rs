@@ -127,6 +127,11 @@ impl Charge {
         self.exception.is_some() || self.budget.has_room()
     }
 
+    /// Whether this goes on although nothing is left.
+    pub(super) fn is_exception(&self) -> bool {
+        self.exception.is_some()
+    }
+
     /// Takes a permission to go on, if there is one.
     pub(super) fn except(&mut self, exception: Option<Exception>) {
         self.exception = exception;

@@ -31,6 +31,7 @@ use super::incoming::Leave;
 use super::incoming::Watched;
 use super::incoming::incoming;
 use super::outgoing::Outgoing;
+use super::pace::HoldsUp;
 use super::pace::Pace;
 use crate::metrics::ClosedBecause;
 use crate::metrics::ConnectionMetrics;
@@ -213,10 +214,8 @@ impl<H: Handler> Connection<H> {
                 self.ending = Some(ClosedBecause::Error);
             }
         }
-        let charged = self.leave.charged();
-        if charged > 0
-            && (self.shared.memory.reading.is_short() || FrameBuffer::is_too_large_to_keep(charged))
-        {
+        let others_wait = self.shared.memory.reading.is_short();
+        if FrameBuffer::is_too_large_to_keep(self.leave.charged(), others_wait) {
             self.release();
         }
     }
@@ -347,7 +346,7 @@ impl<H: Handler> Connection<H> {
     fn rest(&mut self) -> Result<(), ClosedBecause> {
         self.tick()?;
         let quiet = self.read_at.elapsed() >= REST_AFTER;
-        if quiet || self.shared.memory.reading.is_short() {
+        if quiet {
             self.release();
         }
         self.resting = quiet && self.leave.charged() == 0 && !self.has_charged_answers();
@@ -364,12 +363,26 @@ impl<H: Handler> Connection<H> {
         self.answers.are_charged() || self.over.iter().any(Answered::is_charged)
     }
 
+    fn holds_up(&self) -> HoldsUp {
+        let Memory { reading, answering } = &self.shared.memory;
+        if reading.is_short() && self.leave.is_exception() {
+            HoldsUp::Exceptionally
+        } else if (reading.is_short() && self.leave.charged() > 0)
+            || (answering.is_short() && self.has_charged_answers())
+        {
+            HoldsUp::Others
+        } else {
+            HoldsUp::Nobody
+        }
+    }
+
     /// Ends the connection if it has been idle for too long, or slow while others wait for memory that it holds.
     fn tick(&mut self) -> Result<(), ClosedBecause> {
         self.check_idle()?;
-        let Memory { reading, answering } = &self.shared.memory;
-        let holds_up = (reading.is_short() && self.leave.charged() > 0 && !self.leave.is_waiting())
-            || (answering.is_short() && self.has_charged_answers());
+        let holds_up = self.holds_up();
+        if self.leave.is_waiting() {
+            self.pace.forgive();
+        }
         if self
             .pace
             .is_too_slow(holds_up, self.outgoing.len(), Instant::now())

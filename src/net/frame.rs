@@ -132,9 +132,10 @@ impl FrameBuffer {
         empty
     }
 
-    /// Whether so much is better given back at once.
-    pub(super) fn is_too_large_to_keep(charged: usize) -> bool {
-        charged > KEPT_MAX
+    /// Whether so much is better given back at once. Who sends much and fast keeps a little even if others wait, lest it
+    /// wait behind them for each request.
+    pub(super) fn is_too_large_to_keep(charged: usize, others_wait: bool) -> bool {
+        charged > if others_wait { CHUNK_MAX } else { KEPT_MAX }
     }
 
     /// How much memory it holds.

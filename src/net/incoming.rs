@@ -157,6 +157,11 @@ impl Leave {
         self.buffer.bytes()
     }
 
+    /// Whether the frame that is read is the one that goes on although nothing is left.
+    pub(super) fn is_exception(&self) -> bool {
+        self.buffer.is_exception()
+    }
+
     /// Charges more for the buffer if there is plenty.
     pub(super) fn wish(&mut self, bytes: usize) {
         if self.memory.reading.has_room() {

@@ -126,6 +126,9 @@ async fn connect(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     // So that tens of thousands from one address to one port are no matter of ports that are free.
     socket.set_reuseaddr(true)?;
+    // What they don't read is to wait at the broker, not in this machine's kernel, and what they send not here.
+    socket.set_recv_buffer_size(16 << 10)?;
+    socket.set_send_buffer_size(64 << 10)?;
     socket.bind(SocketAddrV4::new(from, 0).into())?;
     socket.connect(to).await
 }

@@ -20,7 +20,7 @@ use super::target::produce;
 use super::target::set;
 
 /// Messages per set and their size: one set that is read without asking for memory, one that is not.
-const SETS: [(usize, usize); 2] = [(10, 100), (100, 1000)];
+const SETS: [(usize, usize); 2] = [(10, 100), (20, 1000)];
 
 /// A thread that goes on until it is dropped.
 pub(super) struct Honest {

@@ -45,6 +45,15 @@ pub(super) const RESIDENT_MAX: u64 = 256 << 20;
 /// How long anything may take that is not itself a measurement.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Sessions outlive a machine that is busy, and data that is written for minutes does not fill the disk.
+const SETTINGS: [(&str, &str); 5] = [
+    ("zookeeper.session.timeout.ms", "20000"),
+    ("log.segment.bytes", "67108864"),
+    ("log.retention.bytes", "134217728"),
+    ("log.retention.check.interval.ms", "1000"),
+    ("log.segment.delete.delay.ms", "1000"),
+];
+
 /// Whether the long form was asked for.
 pub(super) fn long() -> bool {
     std::env::var_os("GREGOR_LONG_TESTS").is_some_and(|value| value != "0")
@@ -85,7 +94,11 @@ impl Target {
         }
         raise_open_files();
         let zookeeper = ZooKeeper::shared(Version::Installed);
-        let setup = Setup::new(&chroot(&zookeeper, test)).set("zookeeper.session.timeout.ms", "20000");
+        let setup = SETTINGS
+            .iter()
+            .fold(Setup::new(&chroot(&zookeeper, test)), |setup, (key, value)| {
+                setup.set(key, *value)
+            });
         let setup = settings
             .iter()
             .fold(setup, |setup, (key, value)| setup.set(key, *value));
