@@ -6,6 +6,7 @@ mod controller_epoch;
 mod error;
 mod high_watermarks;
 mod isr;
+mod large;
 mod partition;
 mod partitions;
 mod progress;

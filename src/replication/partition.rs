@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::log::Log;
 use crate::log::LogConfig;
+use crate::message::set::CheckedSet;
 use crate::message::set::ProducedSet;
 use crate::message::slice::FileSlice;
 use crate::metrics::TopicMetrics;
@@ -22,6 +23,7 @@ use crate::protocol::leader_and_isr::PartitionState;
 use crate::protocol::produce::Acks;
 use crate::replication::error::Error;
 use crate::replication::isr::Isr;
+use crate::replication::large;
 use crate::replication::progress::Progress;
 use crate::types::BrokerId;
 use crate::types::TopicPartition;
@@ -185,16 +187,25 @@ impl Partition {
 
     /// Appends what a producer sent, if this broker leads.
     pub fn append(&self, set: ProducedSet, acks: Acks) -> Result<Appended, Error> {
-        let state = self.read_state();
-        let (log, isr) = state.leading()?;
-        let config = log.config();
-        if acks == Acks::AllInSync {
-            let (in_sync, required) = (lock(isr).members().len(), required(&config));
-            if in_sync < required {
-                return Err(Error::NotEnoughReplicas { in_sync, required });
+        let limits = {
+            let state = self.read_state();
+            let (log, isr) = state.leading()?;
+            let config = log.config();
+            if acks == Acks::AllInSync {
+                let (in_sync, required) = (lock(isr).members().len(), required(&config));
+                if in_sync < required {
+                    return Err(Error::NotEnoughReplicas { in_sync, required });
+                }
             }
-        }
-        let checked = set.check(&config.limits())?;
+            config.limits()
+        };
+        // A change of leadership does not wait for this: whether this broker leads is asked again.
+        large::check_then(set, &limits, |checked| self.append_checked(checked))
+    }
+
+    fn append_checked(&self, checked: CheckedSet) -> Result<Appended, Error> {
+        let state = self.read_state();
+        let (log, _isr) = state.leading()?;
         let leader_epoch = state.leader_epoch;
         if checked.is_empty() {
             return Ok(Appended {
