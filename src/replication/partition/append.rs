@@ -3,9 +3,11 @@
 use super::Partition;
 use super::lock;
 use super::required;
+use crate::message::set::CheckedSet;
 use crate::message::set::ProducedSet;
 use crate::protocol::produce::Acks;
 use crate::replication::error::Error;
+use crate::replication::large;
 use crate::replication::progress::Progress;
 
 /// What an append put where, and in which leadership.
@@ -23,16 +25,25 @@ pub struct Appended {
 impl Partition {
     /// Appends what a producer sent, if this broker leads.
     pub fn append(&self, set: ProducedSet, acks: Acks) -> Result<Appended, Error> {
+        let limits = {
+            let state = self.read_state();
+            let (log, leading) = state.leading()?;
+            let config = log.config();
+            if acks == Acks::AllInSync {
+                let (in_sync, required) = (lock(&leading.isr).members().len(), required(&config));
+                if in_sync < required {
+                    return Err(Error::NotEnoughReplicas { in_sync, required });
+                }
+            }
+            config.limits()
+        };
+        // A change of leadership does not wait for this: whether this broker leads is asked again.
+        large::check_then(set, &limits, |checked| self.append_checked(checked))
+    }
+
+    fn append_checked(&self, checked: CheckedSet) -> Result<Appended, Error> {
         let state = self.read_state();
         let (log, leading) = state.leading()?;
-        let config = log.config();
-        if acks == Acks::AllInSync {
-            let (in_sync, required) = (lock(&leading.isr).members().len(), required(&config));
-            if in_sync < required {
-                return Err(Error::NotEnoughReplicas { in_sync, required });
-            }
-        }
-        let checked = set.check(&config.limits())?;
         let leadership = leading.since;
         if checked.is_empty() {
             return Ok(Appended {

@@ -26,6 +26,8 @@ pub(super) enum Does {
     Idles,
     /// Sends these bytes at once, then one more byte a second, and reads nothing.
     Drips(Bytes),
+    /// Sends these bytes, and waits for what comes.
+    SendsOnce(Bytes),
     /// Sends these bytes over and over as long as they are taken, and reads nothing.
     Repeats(Bytes),
 }
@@ -136,6 +138,10 @@ async fn connect(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
 async fn behave(mut socket: TcpStream, does: Does) -> std::io::Result<()> {
     match does {
         Does::Idles => socket.read_u8().await.map(drop),
+        Does::SendsOnce(bytes) => {
+            socket.write_all(&bytes).await?;
+            socket.read_u8().await.map(drop)
+        }
         Does::Drips(first) => {
             socket.write_all(&first).await?;
             let second = Duration::from_secs(1);
