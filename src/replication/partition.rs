@@ -4,6 +4,7 @@
 //! stopped leading, and whoever waits for an append of an earlier leadership learns that it is over.
 
 mod append;
+mod flush;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use std::sync::RwLockWriteGuard;
 use tokio::sync::watch;
 
 pub use self::append::Appended;
+use self::flush::Turn;
 use crate::log::Log;
 use crate::log::LogConfig;
 use crate::message::slice::FileSlice;
@@ -40,6 +42,8 @@ pub struct Partition {
     metrics: Arc<TopicMetrics>,
     state: RwLock<State>,
     progress: watch::Sender<Progress>,
+    /// Whose turn it is to flush what producers wait for.
+    turn: Turn,
 }
 
 /// What leadership changes replace as a whole.
@@ -99,6 +103,7 @@ impl Partition {
             leads: false,
             high_watermark: 0,
             log_end_offset: 0,
+            flushed: 0,
             follower_log_ends: Arc::new([]),
         };
         Self {
@@ -107,6 +112,7 @@ impl Partition {
             metrics,
             state: RwLock::new(state),
             progress: watch::Sender::new(progress),
+            turn: Turn::default(),
         }
     }
 
@@ -308,12 +314,14 @@ impl Partition {
         };
         // Read under the ISR's lock: of two appends that publish, the later one sees both.
         let log_end_offset = state.log.as_ref().map_or(0, |log| log.log_end_offset());
+        let flushed = state.log.as_ref().map_or(0, |log| log.recovery_point());
         self.progress.send_if_modified(|progress| {
             let old = (
                 progress.leader_epoch,
                 progress.leads,
                 progress.high_watermark,
                 progress.log_end_offset,
+                progress.flushed,
             );
             let mut followers_moved = false;
             if let Some(isr) = &guard {
@@ -331,6 +339,12 @@ impl Partition {
                 progress.follower_log_ends = Arc::new([]);
             }
             progress.log_end_offset = log_end_offset;
+            // A new segment sets the log's recovery point back by one, but makes nothing less durable.
+            progress.flushed = if progress.leader_epoch == state.leader_epoch {
+                progress.flushed.max(flushed)
+            } else {
+                flushed
+            };
             progress.leader_epoch = state.leader_epoch;
             progress.leads = leads;
             old != (
@@ -338,6 +352,7 @@ impl Partition {
                 progress.leads,
                 progress.high_watermark,
                 progress.log_end_offset,
+                progress.flushed,
             ) || followers_moved
         });
     }

@@ -1,4 +1,6 @@
-//! Appending what producers send, and waiting until enough replicas have it.
+//! Appending what producers send, and waiting until enough replicas have it, and this one durably if the topic says so.
+
+use std::sync::Arc;
 
 use super::Partition;
 use super::lock;
@@ -18,11 +20,13 @@ pub struct Appended {
     /// Messages, those inside compressed ones counted one by one.
     pub messages: u64,
     leader_epoch: i32,
+    /// Not acknowledged before it is flushed here.
+    flush_due: bool,
 }
 
 impl Partition {
     /// Appends what a producer sent, if this broker leads.
-    pub fn append(&self, set: ProducedSet, acks: Acks) -> Result<Appended, Error> {
+    pub fn append(self: &Arc<Self>, set: ProducedSet, acks: Acks) -> Result<Appended, Error> {
         let state = self.read_state();
         let (log, isr) = state.leading()?;
         let config = log.config();
@@ -40,16 +44,21 @@ impl Partition {
                 end_offset: 0,
                 messages: 0,
                 leader_epoch,
+                flush_due: false,
             });
         }
         let appended = log.append(checked)?;
-        self.publish(&state);
+        // What is to be flushed first is published only then.
+        if !appended.flush_due || self.flush(log)? {
+            self.publish(&state);
+        }
         let messages = u64::try_from(appended.end_offset - appended.base_offset).unwrap_or(0);
         Ok(Appended {
             base_offset: Some(appended.base_offset),
             end_offset: appended.end_offset,
             messages,
             leader_epoch,
+            flush_due: appended.flush_due,
         })
     }
 
@@ -94,5 +103,6 @@ impl Partition {
 fn settles(progress: &Progress, appended: &Appended, acks: Acks) -> bool {
     progress.leader_epoch != appended.leader_epoch
         || !progress.leads
-        || progress.acknowledges(appended.end_offset, acks)
+        || (!appended.flush_due || progress.flushed >= appended.end_offset)
+            && progress.acknowledges(appended.end_offset, acks)
 }
