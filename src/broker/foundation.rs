@@ -35,6 +35,7 @@ use crate::metrics::Metrics;
 use crate::replication::ControllerEpoch;
 use crate::replication::HighWatermarks;
 use crate::replication::Partitions;
+use crate::replication::keep_isrs;
 use crate::shutdown::Shutdown;
 use crate::zookeeper;
 use crate::zookeeper::SessionId;
@@ -138,6 +139,13 @@ impl Foundation {
             shutdown.clone(),
         );
         tasks.spawn(live);
+        tasks.spawn(keep_isrs(
+            Arc::clone(&partitions),
+            sessions.clone(),
+            metrics.replication().clone(),
+            config.replication.lag_time_max,
+            shutdown.clone(),
+        ));
         tasks.spawn(gauges::follow_session(metrics, sessions, shutdown.clone()));
         ticks::start(
             tasks,
@@ -181,7 +189,13 @@ pub(crate) async fn lay_foundation(
     let (logs, high_watermarks) = opened
         .await
         .map_err(|panicked| StartError::Panicked(panicked.to_string()))??;
-    let partitions = Partitions::new(config.id, Arc::clone(&logs), high_watermarks, metrics.clone());
+    let partitions = Partitions::new(
+        config.id,
+        (Arc::clone(&logs), high_watermarks),
+        metrics.clone(),
+        settings::replication(&config),
+        shutdown.clone(),
+    );
     Ok(Foundation {
         config,
         metrics,

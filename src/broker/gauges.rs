@@ -107,6 +107,11 @@ pub(crate) fn register(metrics: &Metrics, gauged: Gauged) {
         scrape.gauge(names::OFFSET_GROUPS, &[], count(groups));
         session(scrape, *gauged.sessions.subscribe().borrow());
         partitions(scrape, &gauged.partitions.all());
+        scrape.gauge(
+            names::FETCHER_MIN_FETCH_RATE,
+            &[],
+            gauged.partitions.min_fetch_rate(),
+        );
         logs(scrape, &gauged.logs);
     });
 }
@@ -125,6 +130,7 @@ fn session(scrape: &mut Scrape, state: State) {
 
 fn partitions(scrape: &mut Scrape, partitions: &[Arc<Partition>]) {
     let (mut kept, mut led, mut under_replicated, mut under_min_isr) = (0, 0, 0, 0);
+    let (mut max_lag, mut failed) = (0, 0);
     for partition in partitions {
         let Some((role, _)) = partition.role() else {
             continue;
@@ -140,10 +146,18 @@ fn partitions(scrape: &mut Scrape, partitions: &[Arc<Partition>]) {
             under_min_isr += i64::from(in_sync < required);
             leader(scrape, partition, in_sync, required);
         }
+        let lag = partition.lag();
+        max_lag = max_lag.max(lag.unwrap_or(0));
+        failed += i64::from(partition.is_halted());
         labelled(partition, |labels| {
             scrape.gauge(names::UNDER_REPLICATED, labels, i64::from(short));
+            if let Some(lag) = lag {
+                scrape.gauge(names::FETCHER_CONSUMER_LAG, labels, lag);
+            }
         });
     }
+    scrape.gauge(names::FETCHER_MAX_LAG, &[], max_lag);
+    scrape.gauge(names::FETCHER_FAILED_PARTITIONS, &[], failed);
     scrape.gauge(names::PARTITION_COUNT, &[], kept);
     scrape.gauge(names::LEADER_COUNT, &[], led);
     scrape.gauge(names::UNDER_REPLICATED_PARTITIONS, &[], under_replicated);

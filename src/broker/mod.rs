@@ -10,7 +10,7 @@ pub mod limits;
 mod live;
 mod meta_properties;
 mod metadata_cache;
-mod offsets;
+pub mod offsets;
 pub mod preflight;
 mod refusals;
 mod registration;
@@ -172,6 +172,7 @@ impl Broker {
             tracing::warn!("some tasks did not end in time; stopping without them");
             self.tasks.shutdown().await;
         }
+        self.partitions.stop_following().await;
         let (partitions, logs) = (Arc::clone(&self.partitions), Arc::clone(&self.logs));
         let closed = tokio::task::spawn_blocking(move || {
             let written = partitions.checkpoint_high_watermarks();

@@ -21,6 +21,7 @@ use crate::log::LogsConfig;
 use crate::message::Codec;
 use crate::net::ListenerConfig;
 use crate::protocol::produce::Acks;
+use crate::replication;
 use crate::zookeeper;
 
 /// Answers under way when the broker stops may take this long.
@@ -103,6 +104,17 @@ pub(crate) fn logs(
         defaults: log(config),
         overrides,
         recovery_threads: config.logs.recovery_threads,
+    }
+}
+
+pub(crate) fn replication(config: &BrokerConfig) -> replication::Config {
+    let replication = &config.replication;
+    replication::Config {
+        fetchers: replication.fetchers,
+        fetch_max_bytes: replication.fetch_max_bytes,
+        fetch_wait_max: replication.fetch_wait_max,
+        fetch_min_bytes: replication.fetch_min_bytes,
+        socket_timeout: replication.socket_timeout,
     }
 }
 

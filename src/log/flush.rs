@@ -61,7 +61,7 @@ impl Log {
 
     /// Flushes everything, and leaves files that 0.8.2.2 opens without recovery. Nothing is accepted
     /// afterwards.
-    pub(crate) fn close(&self) -> Result<(), Error> {
+    pub fn close(&self) -> Result<(), Error> {
         let _flushing = lock(&self.flushing);
         {
             let mut writer = lock(&self.writer);

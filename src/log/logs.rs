@@ -151,12 +151,18 @@ impl Logs {
     /// Truncates logs, and makes sure that no recovery point is left beyond an end. Partitions that aren't
     /// here are left out.
     pub fn truncate_to(&self, offsets: &BTreeMap<TopicPartition, i64>) -> Result<(), Error> {
+        let mut lowered = false;
         for (topic_partition, offset) in offsets {
             if let Some(log) = self.get(topic_partition) {
+                // What is written down is at most one more: a new segment takes the point back by that.
+                lowered |= log.recovery_point() >= *offset;
                 log.truncate_to(*offset)?;
             }
         }
-        self.checkpoint_recovery_points()
+        if lowered {
+            self.checkpoint_recovery_points()?;
+        }
+        Ok(())
     }
 
     /// As [`Self::truncate_to`], for a log that begins anew.

@@ -18,11 +18,14 @@ const SIZE_LEN: usize = size_of::<i32>();
 /// A frame announced a size that none may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a frame of {0} bytes")]
-pub(super) struct BadSize(pub(super) i32);
+pub struct BadSize(
+    /// The size.
+    pub i32,
+);
 
 /// What arrived on a connection and is not handled yet.
 #[derive(Debug)]
-pub(super) struct FrameBuffer {
+pub struct FrameBuffer {
     bytes: BytesMut,
     len_max: usize,
     chunk: usize,
@@ -30,7 +33,7 @@ pub(super) struct FrameBuffer {
 
 impl FrameBuffer {
     /// For frames of at most `len_max` bytes, their size not counted.
-    pub(super) fn new(len_max: usize) -> Self {
+    pub fn new(len_max: usize) -> Self {
         Self {
             bytes: BytesMut::new(),
             len_max,
@@ -39,7 +42,7 @@ impl FrameBuffer {
     }
 
     /// Takes the first frame, without its size, if all of it is here.
-    pub(super) fn next_frame(&mut self) -> Result<Option<BytesMut>, BadSize> {
+    pub fn next_frame(&mut self) -> Result<Option<BytesMut>, BadSize> {
         let Some(len) = self.announced()? else {
             return Ok(None);
         };
@@ -63,13 +66,13 @@ impl FrameBuffer {
     }
 
     /// The size of the first frame if it is one that needs leave before more of it is read.
-    pub(super) fn needs_leave(&self) -> Option<usize> {
+    pub fn needs_leave(&self) -> Option<usize> {
         let len = self.announced().ok()??;
         (len > SMALL && self.bytes.len() >= SMALL).then_some(len)
     }
 
     /// Where the next bytes are to be appended, with room for a good read. `leave`: given for the first frame.
-    pub(super) fn room(&mut self, leave: bool) -> &mut BytesMut {
+    pub fn room(&mut self, leave: bool) -> &mut BytesMut {
         let len = self.bytes.len();
         let missing = match self.announced() {
             Ok(Some(announced)) => (announced + SIZE_LEN).saturating_sub(len),
@@ -86,14 +89,14 @@ impl FrameBuffer {
     }
 
     /// Notes that a read filled all the room there was, so that the next gets more.
-    pub(super) fn was_filled(&mut self) {
+    pub fn was_filled(&mut self) {
         if self.bytes.len() == self.bytes.capacity() {
             self.chunk = (self.chunk * 2).min(CHUNK_MAX);
         }
     }
 
     /// Gives memory back, if nothing is kept in it.
-    pub(super) fn release(&mut self) {
+    pub fn release(&mut self) {
         if self.bytes.is_empty() {
             self.bytes = BytesMut::new();
             self.chunk = CHUNK_MIN;
@@ -101,8 +104,7 @@ impl FrameBuffer {
     }
 
     /// How much memory it holds.
-    #[cfg(test)]
-    pub(super) fn capacity(&self) -> usize {
+    pub fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 }

@@ -20,6 +20,8 @@ use std::pin::Pin;
 
 pub use caller::CallError;
 pub use caller::Caller;
+pub use frame::BadSize;
+pub use frame::FrameBuffer;
 pub use server::Error;
 pub use server::Listener;
 pub use server::ListenerConfig;

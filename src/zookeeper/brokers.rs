@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio::time::sleep;
 use tracing::warn;
 
 use crate::types::BrokerId;
@@ -30,6 +31,9 @@ pub struct Waiting {
     /// host and port.
     pub remaining: Duration,
 }
+
+/// How long the id stays unused between two sessions, so that the controller sees that the first one ended.
+const GAP: Duration = Duration::from_secs(1);
 
 /// The broker is registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +74,9 @@ impl Store {
                 });
             };
             self.wait_for_change(change, WAITING_INTERVAL, tick).await?;
+            // A controller of 0.8.2.2 compares ids only: should it look when the new node is there already, this broker
+            // would never be told of its partitions.
+            sleep(GAP).await;
         }
     }
 

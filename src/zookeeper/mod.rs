@@ -13,7 +13,7 @@ mod live;
 mod partitions;
 mod paths;
 mod pipeline;
-mod records;
+pub mod records;
 mod servers;
 mod session;
 mod topics;

@@ -25,6 +25,7 @@ mod ordering;
 mod readme;
 mod recorded;
 mod registration;
+mod replication;
 mod running;
 mod support;
 mod zero_copy;

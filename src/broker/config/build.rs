@@ -229,9 +229,7 @@ fn logs(reader: &mut Reader<'_>, directories: Vec<PathBuf>) -> LogsConfig {
 fn replication(reader: &mut Reader<'_>) -> ReplicationConfig {
     ReplicationConfig {
         lag_time_max: reader.millis(&keys::REPLICA_LAG_TIME_MAX_MS),
-        lag_max_messages: reader.clamped(&keys::REPLICA_LAG_MAX_MESSAGES),
         socket_timeout: reader.timeout(&keys::REPLICA_SOCKET_TIMEOUT_MS),
-        receive_buffer_bytes: reader.limit(&keys::REPLICA_SOCKET_RECEIVE_BUFFER_BYTES),
         fetch_max_bytes: reader.clamped(&keys::REPLICA_FETCH_MAX_BYTES),
         fetch_wait_max: reader.millis(&keys::REPLICA_FETCH_WAIT_MAX_MS),
         fetch_min_bytes: reader.clamped(&keys::REPLICA_FETCH_MIN_BYTES),

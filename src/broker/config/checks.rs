@@ -183,11 +183,11 @@ fn doubts(config: &BrokerConfig) -> Vec<String> {
     doubts
 }
 
-/// What is asked for, and will work once brokers replicate.
+/// What is asked for, and will work with a later version.
 fn not_yet(key: &str) -> Option<String> {
     keys::NOT_YET
         .contains(&key)
-        .then(|| format!("{key} has no effect yet: this version runs as the only replica of its partitions"))
+        .then(|| format!("{key} has no effect yet"))
 }
 
 /// What is in force and worth a line in the log.

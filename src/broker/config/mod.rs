@@ -10,7 +10,7 @@ mod keys;
 mod origin;
 mod places;
 mod problems;
-mod properties;
+pub mod properties;
 mod sections;
 mod sources;
 mod values;

@@ -181,14 +181,10 @@ pub struct TopicsConfig {
 /// Following and being followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplicationConfig {
-    /// Silence after which a follower is out of sync; also how often that is looked at.
+    /// How long a follower may be behind before it is out of sync.
     pub lag_time_max: Duration,
-    /// Messages behind the leader at which a follower is out of sync.
-    pub lag_max_messages: u64,
     /// How long a follower waits for an answer; `Duration::MAX` is for ever.
     pub socket_timeout: Duration,
-    /// Receive buffer of a follower's sockets; `None` is the system's choice.
-    pub receive_buffer_bytes: Option<usize>,
     /// Bytes per partition in a follower's fetch; never below `LogDefaults::max_message_bytes`.
     pub fetch_max_bytes: i32,
     /// How long the leader may hold back an answer.

@@ -198,11 +198,6 @@ const OTHER_RANGES: &[(&str, (i64, i64), &str)] = &[
         from(1, INT),
         "0.8.2.2 does not start; -1 is the system's choice",
     ),
-    (
-        "replica.socket.receive.buffer.bytes",
-        from(1, INT),
-        "no follower connects; -1 is the system's choice",
-    ),
     ("log.roll.ms", from(1, LONG), "wider: 32 bits are 24 days"),
     ("log.roll.jitter.ms", from(0, LONG), "wider: 32 bits are 24 days"),
     ("log.retention.ms", from(1, LONG), "wider: 32 bits are 24 days"),
@@ -257,7 +252,6 @@ const OR_UNLIMITED: &[&str] = &[
     "log.retention.hours",
     "socket.send.buffer.bytes",
     "socket.receive.buffer.bytes",
-    "replica.socket.receive.buffer.bytes",
 ];
 
 /// Every other key of 0.8.2.2: name, type, default.
@@ -507,9 +501,7 @@ fn defaults(machine: &str) -> BrokerConfig {
         },
         replication: ReplicationConfig {
             lag_time_max: Duration::from_secs(10),
-            lag_max_messages: 4000,
             socket_timeout: Duration::from_secs(30),
-            receive_buffer_bytes: Some(65_536),
             fetch_max_bytes: 1_048_576,
             fetch_wait_max: Duration::from_millis(500),
             fetch_min_bytes: 1,
@@ -566,8 +558,8 @@ const EVERYTHING: &str = "broker.id=11\nport=12\nhost.name=h13\nadvertised.host.
     log.flush.scheduler.interval.ms=38\nlog.flush.offset.checkpoint.interval.ms=39\nlog.segment.delete.delay.ms=40\n\
     num.recovery.threads.per.data.dir=41\nauto.create.topics.enable=false\ndelete.topic.enable=true\n\
     default.replication.factor=42\nmin.insync.replicas=43\nunclean.leader.election.enable=false\n\
-    replica.lag.time.max.ms=44\nreplica.lag.max.messages=45\nreplica.socket.timeout.ms=46\n\
-    replica.socket.receive.buffer.bytes=47\nreplica.fetch.max.bytes=48\nreplica.fetch.wait.max.ms=44\n\
+    replica.lag.time.max.ms=44\nreplica.socket.timeout.ms=46\n\
+    replica.fetch.max.bytes=48\nreplica.fetch.wait.max.ms=44\n\
     replica.fetch.min.bytes=49\nnum.replica.fetchers=50\nreplica.high.watermark.checkpoint.interval.ms=51\n\
     controller.socket.timeout.ms=52\nauto.leader.rebalance.enable=false\nleader.imbalance.per.broker.percentage=53\n\
     leader.imbalance.check.interval.seconds=54\ncontrolled.shutdown.enable=false\ncontrolled.shutdown.max.retries=55\n\
@@ -643,9 +635,7 @@ fn everything() -> BrokerConfig {
         },
         replication: ReplicationConfig {
             lag_time_max: ms(44),
-            lag_max_messages: 45,
             socket_timeout: ms(46),
-            receive_buffer_bytes: Some(47),
             fetch_max_bytes: 48,
             fetch_wait_max: ms(44),
             fetch_min_bytes: 49,
@@ -1213,12 +1203,12 @@ fn what_is_in_force_other_than_in_0_8_2_2_is_noted() {
 
 #[test]
 fn a_key_that_will_work_with_a_later_version_says_so_once() {
-    let warned = warnings(&[("num.replica.fetchers", "2")]);
+    let warned = warnings(&[("auto.leader.rebalance.enable", "true")]);
     let [warning] = warned.as_slice() else {
         panic!("{warned:?}")
     };
     assert!(
-        warning.starts_with("num.replica.fetchers has no effect yet"),
+        warning.starts_with("auto.leader.rebalance.enable has no effect yet"),
         "{warning}"
     );
 }

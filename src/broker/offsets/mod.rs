@@ -6,7 +6,7 @@
 
 mod cache;
 mod load;
-mod records;
+pub mod records;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -214,10 +214,14 @@ impl Offsets {
 
     /// A group's position in a partition, or none if it has not committed any.
     pub(crate) fn fetch(&self, group: &str, topic: &str, partition: i32) -> Result<Option<Position>, Error> {
+        let number = self.partition_of(group);
+        // It may have stopped leading without an order.
+        let led = self.partitions.get(OFFSETS_TOPIC, number);
+        if !led.is_some_and(|partition| partition.leads()) {
+            return Err(Error::NotCoordinator);
+        }
         let slots = self.slots();
-        let slot = slots
-            .get(&self.partition_of(group))
-            .ok_or(Error::NotCoordinator)?;
+        let slot = slots.get(&number).ok_or(Error::NotCoordinator)?;
         if slot.loading {
             return Err(Error::Loading);
         }

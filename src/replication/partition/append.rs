@@ -17,29 +17,29 @@ pub struct Appended {
     pub end_offset: i64,
     /// Messages, those inside compressed ones counted one by one.
     pub messages: u64,
-    leader_epoch: i32,
+    leadership: i32,
 }
 
 impl Partition {
     /// Appends what a producer sent, if this broker leads.
     pub fn append(&self, set: ProducedSet, acks: Acks) -> Result<Appended, Error> {
         let state = self.read_state();
-        let (log, isr) = state.leading()?;
+        let (log, leading) = state.leading()?;
         let config = log.config();
         if acks == Acks::AllInSync {
-            let (in_sync, required) = (lock(isr).members().len(), required(&config));
+            let (in_sync, required) = (lock(&leading.isr).members().len(), required(&config));
             if in_sync < required {
                 return Err(Error::NotEnoughReplicas { in_sync, required });
             }
         }
         let checked = set.check(&config.limits())?;
-        let leader_epoch = state.leader_epoch;
+        let leadership = leading.since;
         if checked.is_empty() {
             return Ok(Appended {
                 base_offset: None,
                 end_offset: 0,
                 messages: 0,
-                leader_epoch,
+                leadership,
             });
         }
         let appended = log.append(checked)?;
@@ -49,7 +49,7 @@ impl Partition {
             base_offset: Some(appended.base_offset),
             end_offset: appended.end_offset,
             messages,
-            leader_epoch,
+            leadership,
         })
     }
 
@@ -77,7 +77,7 @@ impl Partition {
 
     /// What a settled append is answered with.
     fn verdict(&self, progress: &Progress, appended: &Appended, acks: Acks) -> Result<(), Error> {
-        if progress.leader_epoch != appended.leader_epoch || !progress.leads {
+        if progress.leadership != appended.leadership || !progress.leads {
             return Err(Error::NotLeader);
         }
         if matches!(acks, Acks::AllInSync | Acks::AllInSyncUnchecked) {
@@ -92,7 +92,7 @@ impl Partition {
 
 /// Whether nothing more needs to be awaited: enough replicas have it, or the leadership it belongs to is over.
 fn settles(progress: &Progress, appended: &Appended, acks: Acks) -> bool {
-    progress.leader_epoch != appended.leader_epoch
+    progress.leadership != appended.leadership
         || !progress.leads
         || progress.acknowledges(appended.end_offset, acks)
 }

@@ -266,6 +266,11 @@ impl Broker {
         self.wait_until_ready();
     }
 
+    /// Starts it on the data it has without waiting: in a cluster others may have to come first.
+    pub(crate) fn launch_again(&mut self) {
+        self.launch();
+    }
+
     /// Ready: it knows itself as a broker, and each partition it tells about has a leader.
     #[track_caller]
     pub(crate) fn wait_until_ready(&mut self) {
@@ -274,6 +279,17 @@ impl Broker {
                 panic!("the broker ended: {status}");
             }
             self.serves()
+        });
+    }
+
+    /// Waits until it is registered and serves, whatever it leads.
+    #[track_caller]
+    pub(crate) fn wait_until_started(&mut self) {
+        eventually("the broker has started", START, || {
+            if let Some(status) = self.exited() {
+                panic!("the broker ended: {status}");
+            }
+            self.started()
         });
     }
 
