@@ -109,6 +109,18 @@ impl Foundation {
         gauges::register(&self.metrics, gauged);
     }
 
+    /// Marks the data directories as this broker's. Not before it is registered: who starts with an id that is taken
+    /// must be able to take another one.
+    pub(crate) async fn mark_directories(&self) -> Result<(), StartError> {
+        let (id, directories) = (self.config.id, self.config.logs.directories.clone());
+        let mark = move || {
+            let mut directories = directories.iter();
+            directories.try_for_each(|directory| meta_properties::mark(directory, id))
+        };
+        let marked = tokio::task::spawn_blocking(mark).await;
+        Ok(marked.map_err(|panicked| StartError::Panicked(panicked.to_string()))??)
+    }
+
     /// Starts what a registered broker does beside answering requests.
     pub(crate) fn keep_going(self, tasks: &mut JoinSet<()>, offsets: Arc<Offsets>) {
         let Self {
@@ -169,7 +181,7 @@ pub(crate) async fn lay_foundation(
     let opened = tokio::task::spawn_blocking(move || {
         let logs = Logs::open(&logs_config)?;
         for directory in &directories {
-            meta_properties::mark(directory, id)?;
+            meta_properties::refuse_foreign(directory, id)?;
         }
         let high_watermarks = HighWatermarks::open(&directories)?;
         Ok::<_, StartError>((Arc::new(logs), high_watermarks))

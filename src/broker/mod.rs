@@ -150,6 +150,7 @@ impl Broker {
             .spawn(configs.follow_changes(partitions, shutdown.clone()));
 
         let registered = registration.register().await?;
+        foundation.mark_directories().await?;
         self.tasks
             .spawn(keep_registered(registration, registered, shutdown.clone()));
         foundation.keep_going(&mut self.tasks, offsets);

@@ -99,7 +99,14 @@ async fn live(
     asked: &Cell<bool>,
     ready: impl FnOnce(&Summary),
 ) -> Result<(), Failure> {
-    let failure = |error: StartError| Failure::of(&error, error.hint());
+    let places = config.places.clone();
+    let failure = |error: StartError| {
+        let failure = Failure::of(&error, error.hint());
+        match error.keys() {
+            [] => failure,
+            keys => failure.at(&places.of(keys)),
+        }
+    };
     let mut stopping = trigger.signal();
     // What operators of 0.8 look for in their logs.
     let server = format!("[Kafka Server {}]", config.id);

@@ -45,7 +45,8 @@ pub struct Peer {
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.address.fmt(f)
+        // IPv4 arrives mapped at a socket that listens to both versions.
+        SocketAddr::new(self.address.ip().to_canonical(), self.address.port()).fmt(f)
     }
 }
 

@@ -47,6 +47,7 @@ pub use self::records::Role;
 pub use self::servers::Host;
 pub use self::servers::HostProblem;
 pub use self::servers::ServerDescription;
+pub use self::servers::check_connect_string;
 pub use self::session::Config;
 pub use self::session::Sessions;
 pub use self::session::State;

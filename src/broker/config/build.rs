@@ -26,6 +26,7 @@ use super::sections::ZooKeeperAuth;
 use super::sections::ZooKeeperConfig;
 use super::values::Reader;
 use crate::types::BrokerId;
+use crate::zookeeper;
 
 /// The data directory when neither a file nor a key names one.
 const DIRECTORY_WITHOUT_FILE: &str = "./gregor-data";
@@ -83,10 +84,11 @@ pub(crate) fn build(reader: &mut Reader<'_>) -> BrokerConfig {
             retry_backoff: reader.millis(&keys::CONTROLLED_SHUTDOWN_RETRY_BACKOFF_MS),
         },
         offsets: offsets(reader),
-        zookeeper: zookeeper(reader),
+        zookeeper: zookeeper_session(reader),
         metrics: MetricsConfig {
             listen: metrics_listen(reader),
         },
+        places: reader.places(),
     }
 }
 
@@ -272,11 +274,14 @@ fn codec(reader: &mut Reader<'_>) -> OffsetsCodec {
     }
 }
 
-fn zookeeper(reader: &mut Reader<'_>) -> ZooKeeperConfig {
+fn zookeeper_session(reader: &mut Reader<'_>) -> ZooKeeperConfig {
     let connect = reader.text(&keys::ZOOKEEPER_CONNECT).unwrap_or_default();
+    let hint = "name the ensemble, like zookeeper.connect=zk1:2181,zk2:2181/chroot";
     if connect.split('/').next().unwrap_or_default().trim().is_empty() {
-        let hint = "name the ensemble, like zookeeper.connect=zk1:2181,zk2:2181/chroot";
         reader.problem(keys::ZOOKEEPER_CONNECT.name, "names no host", connect, hint);
+    } else if let Err(problem) = zookeeper::check_connect_string(connect) {
+        let what = format!("is malformed, {problem}");
+        reader.problem(keys::ZOOKEEPER_CONNECT.name, &what, connect, hint);
     }
     let connection = if reader.is_set(keys::ZOOKEEPER_CONNECTION_TIMEOUT_MS.name) {
         &keys::ZOOKEEPER_CONNECTION_TIMEOUT_MS

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Origin;
+use super::Places;
 use crate::types::BrokerId;
 
 /// Everything a broker is told before it starts.
@@ -42,6 +43,8 @@ pub struct BrokerConfig {
     pub zookeeper: ZooKeeperConfig,
     /// Serving metrics.
     pub metrics: MetricsConfig,
+    /// Where all of this was said.
+    pub places: Places,
 }
 
 /// Listening and serving connections.

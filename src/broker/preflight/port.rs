@@ -21,41 +21,55 @@ pub fn ports(config: &BrokerConfig) -> Vec<Finding> {
         .and_then(|listen| listen.rsplit_once(':'));
     let metrics = metrics.and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
     let mut findings = Vec::new();
-    findings.extend(attempt("port", network.host.as_deref(), network.port));
+    findings.extend(attempt(config, "port", network.host.as_deref(), network.port));
     match metrics {
         Some((_, port)) if port != 0 && port == network.port => findings.push(Finding::error(
-            format!("metrics.listen names the port of clients: {port}"),
+            format!(
+                "metrics.listen names the port of clients: {port} ({})",
+                config.places.of(&["metrics.listen"])
+            ),
             "set metrics.listen to another port, like 0.0.0.0:9308",
         )),
-        Some((host, port)) => findings.extend(attempt("metrics.listen", Some(host), port)),
+        Some((host, port)) => findings.extend(attempt(config, "metrics.listen", Some(host), port)),
         None => {}
     }
     findings
 }
 
-fn attempt(key: &str, host: Option<&str>, port: u16) -> Option<Finding> {
+fn attempt(config: &BrokerConfig, key: &str, host: Option<&str>, port: u16) -> Option<Finding> {
     let error = bind(host, port).err()?;
     let address = format!("{}:{port}", host.unwrap_or("0.0.0.0"));
+    let place = config.places.of(&[key]);
+    // Clients' port and host are two keys, those of metrics are one.
+    let (host_place, host_hint) = if key == "port" {
+        let hint = "set host.name to an address of this machine, or leave it away to listen on all of them";
+        (config.places.of(&["host.name"]), hint)
+    } else {
+        (
+            place.clone(),
+            "set metrics.listen to an address of this machine, like 0.0.0.0:9308",
+        )
+    };
     let finding = match error.kind() {
         ErrorKind::AddrInUse => {
             let holder =
                 listening_on(port).map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
             Finding::error(
-                format!("the address is taken: {address} ({key}), by {holder}"),
+                format!("the address is taken: {address} ({place}), by {holder}"),
                 format!("stop that process, or choose another one with {key}"),
             )
         }
         ErrorKind::PermissionDenied => Finding::error(
-            format!("no permission to listen on {address} ({key})"),
+            format!("no permission to listen on {address} ({place})"),
             format!("set {key} to a port of 1024 or above"),
         ),
         ErrorKind::AddrNotAvailable => Finding::error(
-            format!("no interface of this machine has the address to listen on: {address}"),
-            "set host.name to an address of this machine, or leave it away to listen on all of them",
+            format!("no interface of this machine has the address to listen on: {address} ({host_place})"),
+            host_hint,
         ),
         _ => Finding::error(
-            format!("cannot listen on {address} ({key}): {error}"),
-            "set host.name to an address of this machine, or leave it away to listen on all of them",
+            format!("cannot listen on {address} ({host_place}): {error}"),
+            host_hint,
         ),
     };
     Some(finding)
