@@ -62,5 +62,7 @@ fn within<T>(limit: usize, act: impl FnOnce() -> T) -> T {
 
 /// A folder in memory where the system has such a place: a disk would be waited for at each flush.
 fn scratch() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
 }
