@@ -52,6 +52,7 @@ pub(crate) struct Foundation {
     pub(crate) opened_in: Duration,
     pub(crate) topics: usize,
     pub(crate) partitions: Arc<Partitions>,
+    pub(crate) metadata: Arc<MetadataCache>,
     pub(crate) shutdown: Shutdown,
     /// The limit of open files, before and after it was raised.
     pub(crate) open_files: (u64, u64),
@@ -78,7 +79,7 @@ impl Foundation {
         let (new_topics, offsets_topic) = settings::topics(&self.config);
         Ok(Handlers::new(Parts {
             partitions: Arc::clone(&self.partitions),
-            metadata: Arc::new(MetadataCache::default()),
+            metadata: Arc::clone(&self.metadata),
             offsets: Arc::clone(offsets),
             auto_create: Arc::new(AutoCreate::new(
                 self.sessions.clone(),
@@ -99,6 +100,8 @@ impl Foundation {
     /// Lets the metrics see what is here.
     pub(crate) fn gauge(&self, offsets: &Arc<Offsets>, controller: &ControllerHandle, state: &StateGauge) {
         let gauged = Gauged {
+            id: self.config.id,
+            metadata: Arc::clone(&self.metadata),
             partitions: Arc::clone(&self.partitions),
             logs: Arc::clone(&self.logs),
             offsets: Arc::clone(offsets),
@@ -205,6 +208,7 @@ pub(crate) async fn lay_foundation(
         opened_in: opening.elapsed(),
         topics,
         partitions: Arc::new(partitions),
+        metadata: Arc::default(),
         shutdown,
         open_files,
     })

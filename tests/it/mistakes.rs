@@ -90,7 +90,10 @@ fn the_id_is_taken_by_a_live_broker() {
         let connect = chroot(&zookeeper, test);
         let mut first = Setup::of_kind(kind, &connect).start();
         let second = Setup::new(&connect);
-        refused(&second, &[&first.bootstrap(), "broker.id, server.properties:"]);
+        refused(
+            &second,
+            &[&first.bootstrap(), "(broker.id, ", "server.properties:"],
+        );
         assert!(first.exited().is_none(), "the first one runs on");
         let node = znodes::node(&connect, "/brokers/ids/0")
             .and_then(|node| node.data)

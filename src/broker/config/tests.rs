@@ -913,6 +913,10 @@ fn rules_between_keys_are_checked() {
             .collect();
         assert_eq!(statements, [*expected]);
     }
+}
+
+#[test]
+fn rules_between_keys_are_kept_at_their_limits() {
     for good in [
         &[
             ("message.max.bytes", "2000000"),

@@ -99,7 +99,10 @@ mod tests {
             let findings = ports(&config(&[("port", &port), ("host.name", host)]));
             let text = findings.first().unwrap().to_string();
             assert!(
-                text.contains(&format!(":{port} (port), by process {}", std::process::id())),
+                text.contains(&format!(
+                    ":{port} (port, --override), by process {}",
+                    std::process::id()
+                )),
                 "{text}"
             );
         }
@@ -109,7 +112,7 @@ mod tests {
                 .first()
                 .unwrap()
                 .what
-                .contains("(metrics.listen), by process"),
+                .contains("(metrics.listen, --override), by process"),
             "{findings:?}"
         );
     }
