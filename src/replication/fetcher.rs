@@ -352,3 +352,6 @@ async fn settled(changes: &mut watch::Receiver<u64>) {
     }
     sleep(SETTLE).await;
 }
+
+#[cfg(test)]
+mod tests;
