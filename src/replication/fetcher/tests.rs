@@ -4,6 +4,8 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 
+use tokio::time::sleep;
+
 use super::*;
 use crate::log::LogConfig;
 use crate::log::LogsConfig;
@@ -126,7 +128,7 @@ impl Handler for FakeLeader {
                 }
                 if self.state().keeps_time {
                     return Reply::Later(Box::pin(async move {
-                        sleep(request.max_wait).await;
+                        sleep(request.max_wait.min(Duration::from_millis(20))).await;
                         Reply::Send(FetchResponse { topics }.into())
                     }));
                 }
@@ -267,7 +269,7 @@ impl Fixture {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        let done = tokio::time::timeout(SOON, waiting).await;
+        let done = timeout(SOON, waiting).await;
         assert!(done.is_ok(), "{what}: {:?}", self.leader.state());
     }
 }
