@@ -11,6 +11,7 @@
 
 mod clients;
 mod consumer_offsets;
+mod controller;
 mod durability;
 mod first_run;
 mod mistakes;

@@ -1,0 +1,82 @@
+//! Gregor as controller: of itself, and of brokers of the reference, which follow and lead as under one of their own.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::Need;
+use crate::support::broker::Broker;
+use crate::support::broker::Kind;
+use crate::support::broker::Setup;
+use crate::support::chroot;
+use crate::support::eventually::eventually;
+use crate::support::have;
+use crate::support::reference;
+use crate::support::znodes;
+use crate::support::zookeeper::Version;
+use crate::support::zookeeper::ZooKeeper;
+
+mod failure;
+
+const NEEDS: [Need; 4] = [Need::Gregor, Need::Reference, Need::ZooKeeper, Need::Python];
+
+/// Time for a session to end and everything that follows from it.
+const FAILOVER: Duration = Duration::from_secs(20);
+
+/// A broker of either kind with the given id.
+fn setup(kind: Kind, connect: &str, id: usize) -> Setup {
+    Setup::of_kind(kind, connect).set("broker.id", id.to_string())
+}
+
+/// Creates a topic with these replicas with the reference's tool, and waits until every partition has a leader.
+fn create(connect: &str, topic: &str, assignment: &str) {
+    let arguments = ["topics", "--zookeeper", connect, "--create", "--topic", topic];
+    let arguments: Vec<&str> = arguments
+        .into_iter()
+        .chain(["--replica-assignment", assignment])
+        .collect();
+    reference::tool(&arguments, b"");
+    for partition in 0..assignment.split(',').count() {
+        wait_for_state(connect, topic, partition, |state| {
+            state["leader"].as_i64() >= Some(0)
+        });
+    }
+}
+
+/// What ZooKeeper says about a partition's leadership.
+fn state(connect: &str, topic: &str, partition: usize) -> Option<Value> {
+    json(
+        connect,
+        &format!("/brokers/topics/{topic}/partitions/{partition}/state"),
+    )
+}
+
+fn json(connect: &str, path: &str) -> Option<Value> {
+    let data = znodes::node(connect, path)?.data?;
+    Some(serde_json::from_str(&data).unwrap_or_else(|error| panic!("{path}: {error}: {data}")))
+}
+
+#[track_caller]
+fn wait_for_state(connect: &str, topic: &str, partition: usize, wanted: impl Fn(&Value) -> bool) -> Value {
+    eventually("the partition's state is as wanted", FAILOVER, || {
+        match state(connect, topic, partition) {
+            Some(state) if wanted(&state) => Ok(state),
+            other => Err(format!("{topic}-{partition}: {other:?}")),
+        }
+    })
+}
+
+/// Waits until a broker tells clients that this one leads the partition, and until that one agrees.
+#[track_caller]
+fn wait_for_leader(told_by: &Broker, topic: &str, partition: i32, leader: i32) {
+    eventually("the broker tells of the leader", FAILOVER, || {
+        let seen = crate::support::wire::metadata(told_by.address()).map_err(|error| error.to_string())?;
+        let named = seen
+            .topics
+            .iter()
+            .filter(|(name, _, _)| name == topic)
+            .flat_map(|(_, _, partitions)| partitions)
+            .any(|(number, _, led_by)| (*number, *led_by) == (partition, leader));
+        if named { Ok(()) } else { Err(format!("{seen:?}")) }
+    });
+}
