@@ -128,7 +128,11 @@ impl Broker {
             ..
         } = &foundation;
         let (registration, registered) = Registration::new(sessions.clone(), registration(&advertised));
-        let contender = settings::controller(config, self.summary.bound);
+        let contender = settings::controller(
+            config,
+            self.summary.bound,
+            foundation.metrics.controller().clone(),
+        );
         let (controller, handle) = Controller::new(contender, sessions.clone(), registered.clone());
         let configs = TopicConfigs::new(settings::log(config), sessions.clone());
         let offsets = Offsets::new(settings::offsets(config), Arc::clone(&foundation.partitions));

@@ -150,10 +150,6 @@ fn doubts(config: &BrokerConfig) -> Vec<String> {
         let cleaner = "log.cleaner.enable has no effect yet: compacted topics keep every message";
         doubts.push(cleaner.to_owned());
     }
-    if config.topics.delete {
-        let delete = "delete.topic.enable has no effect yet: a topic marked for deletion stays until the controller is a broker that deletes it";
-        doubts.push(delete.to_owned());
-    }
     let replication = &config.replication;
     if replication.socket_timeout < replication.fetch_wait_max {
         doubts.push(format!(
