@@ -218,9 +218,8 @@ impl Term {
             // Another controller created it and may have told nobody, or only some.
             if self.state.leaderships.contains_key(&partition) {
                 self.state.unconfirmed.insert(partition.clone());
-            } else {
+            } else if self.state.unreadable.insert(partition.clone()) {
                 tracing::error!("{partition}: its state has no content; left alone until it is mended");
-                self.state.unreadable.insert(partition.clone());
             }
             outcome.lost.insert(partition);
         }

@@ -172,7 +172,7 @@ async fn topics(store: Store, events: mpsc::Sender<Event>) -> Result<(), zookeep
     }
 }
 
-/// Follows one topic until it is gone.
+/// Follows one topic; a node without content is as good as none, and may get some.
 async fn assignment(
     store: Store,
     topic: Arc<str>,
@@ -190,9 +190,8 @@ async fn assignment(
             }
             Err(error) => return Err(error),
         };
-        let gone = change.is_none();
         let event = Event::AssignmentChanged(Arc::clone(&topic), change);
-        if events.send(event).await.is_err() || gone {
+        if events.send(event).await.is_err() {
             return Ok(());
         }
     }

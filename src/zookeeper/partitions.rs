@@ -38,6 +38,17 @@ impl Store {
         }))
     }
 
+    /// What is not to be understood was written by somebody else, and that is all that matters here.
+    async fn readable_state(
+        &self,
+        partition: &TopicPartition,
+    ) -> Result<Option<Versioned<PartitionState>>, Error> {
+        match self.partition_state(partition).await {
+            Err(Error::Corrupt { .. }) => Ok(None),
+            result => result,
+        }
+    }
+
     /// The states of many partitions, in their order.
     pub async fn partition_states(
         &self,
@@ -103,7 +114,7 @@ impl Store {
         };
         match created {
             // The answer to a first attempt may have got lost.
-            Err(Error::Exists { .. }) => match self.partition_state(partition).await? {
+            Err(Error::Exists { .. }) => match self.readable_state(partition).await? {
                 Some(found) if found.version == 0 && found.value == *state => Ok(()),
                 _ => Err(Error::Exists {
                     path: path.to_owned(),
@@ -149,7 +160,7 @@ impl Store {
             .write(&path, data.as_bytes(), Some(version), Retry::Safe)
             .await
         {
-            Err(Error::Conflict { path }) => match self.partition_state(partition).await? {
+            Err(Error::Conflict { path }) => match self.readable_state(partition).await? {
                 Some(found) if found.value == *state => Ok(found.version),
                 _ => Err(Error::Conflict { path }),
             },
@@ -199,7 +210,7 @@ impl Store {
                 path,
                 source: zookeeper_client::Error::RuntimeInconsistent,
             }) => Err(Error::Fenced { path }),
-            Err(Error::Conflict { path }) => match self.partition_state(partition).await? {
+            Err(Error::Conflict { path }) => match self.readable_state(partition).await? {
                 Some(found) if found.value == state.value => Ok(found.version),
                 _ => Err(Error::Conflict { path }),
             },

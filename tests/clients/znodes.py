@@ -2,6 +2,8 @@
 
 znodes.py tree HOST:PORT[/CHROOT]                  one line of JSON per node below the chroot
 znodes.py create-read-only HOST:PORT[/CHROOT] PATH a node that nobody may change or create anything below
+znodes.py put HOST:PORT[/CHROOT] PATH DATA         a node with these data, created or changed
+znodes.py delete HOST:PORT[/CHROOT] PATH           no such node, nor anything below it
 """
 
 import json
@@ -45,6 +47,11 @@ def main():
             tree(zk, "/")
         elif command == "create-read-only":
             zk.create(sys.argv[3], acl=[make_acl("world", "anyone", read=True)])
+        elif command == "put":
+            zk.ensure_path(sys.argv[3])
+            zk.set(sys.argv[3], sys.argv[4].encode())
+        elif command == "delete":
+            zk.delete(sys.argv[3], recursive=True)
         else:
             sys.exit(__doc__)
     finally:

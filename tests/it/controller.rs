@@ -16,12 +16,50 @@ use crate::support::znodes;
 use crate::support::zookeeper::Version;
 use crate::support::zookeeper::ZooKeeper;
 
+mod deletion;
 mod failure;
+mod poison;
+mod reassignment;
+mod shutdown;
 
 const NEEDS: [Need; 4] = [Need::Gregor, Need::Reference, Need::ZooKeeper, Need::Python];
 
 /// Time for a session to end and everything that follows from it.
 const FAILOVER: Duration = Duration::from_secs(20);
+
+/// A controller of Gregor with id 0 and brokers of the reference with the next ids.
+struct Mixed {
+    connect: String,
+    controller: Broker,
+    java: Vec<Broker>,
+    _zookeeper: std::sync::Arc<ZooKeeper>,
+}
+
+impl Mixed {
+    /// `configure` sets what differs from the usual for each id.
+    #[track_caller]
+    fn start(name: &str, java: usize, configure: impl Fn(Setup, usize) -> Setup) -> Self {
+        let zookeeper = ZooKeeper::shared(Version::Reference);
+        let connect = chroot(&zookeeper, name);
+        let controller = configure(setup(Kind::Gregor, &connect, 0), 0).start();
+        let mut launched: Vec<Broker> = (1..=java)
+            .map(|id| configure(setup(Kind::Reference, &connect, id), id).launch())
+            .collect();
+        launched.iter_mut().for_each(Broker::wait_until_ready);
+        for id in 1..=java {
+            let path = format!("/brokers/ids/{id}");
+            eventually("it is registered", FAILOVER, || {
+                znodes::node(&connect, &path).map(drop).ok_or("missing")
+            });
+        }
+        Self {
+            connect,
+            controller,
+            java: launched,
+            _zookeeper: zookeeper,
+        }
+    }
+}
 
 /// A broker of either kind with the given id.
 fn setup(kind: Kind, connect: &str, id: usize) -> Setup {
@@ -45,13 +83,13 @@ fn create(connect: &str, topic: &str, assignment: &str) {
 
 /// What ZooKeeper says about a partition's leadership.
 fn state(connect: &str, topic: &str, partition: usize) -> Option<Value> {
-    json(
+    content(
         connect,
         &format!("/brokers/topics/{topic}/partitions/{partition}/state"),
     )
 }
 
-fn json(connect: &str, path: &str) -> Option<Value> {
+fn content(connect: &str, path: &str) -> Option<Value> {
     let data = znodes::node(connect, path)?.data?;
     Some(serde_json::from_str(&data).unwrap_or_else(|error| panic!("{path}: {error}: {data}")))
 }
@@ -64,6 +102,20 @@ fn wait_for_state(connect: &str, topic: &str, partition: usize, wanted: impl Fn(
             other => Err(format!("{topic}-{partition}: {other:?}")),
         }
     })
+}
+
+#[track_caller]
+fn wait_until_gone(connect: &str, path: &str) {
+    eventually("the node is gone", FAILOVER, || {
+        match znodes::node(connect, path) {
+            None => Ok(()),
+            Some(node) => Err(format!("{node:?}")),
+        }
+    });
+}
+
+fn has_replica(broker: &Broker, topic: &str, partition: i32) -> bool {
+    broker.data().join(format!("{topic}-{partition}")).exists()
 }
 
 /// Waits until a broker tells clients that this one leads the partition, and until that one agrees.

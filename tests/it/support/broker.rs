@@ -210,6 +210,11 @@ impl Broker {
         self.wait_until_ready();
     }
 
+    /// Starts it on the data it has, without waiting.
+    pub(crate) fn launch_again(&mut self) {
+        self.launch();
+    }
+
     /// Ready: it knows itself as a broker, and each partition it tells about has a leader.
     #[track_caller]
     pub(crate) fn wait_until_ready(&mut self) {

@@ -53,6 +53,16 @@ pub(crate) fn create_read_only(connect: &str, path: &str) {
     kazoo(&["create-read-only", connect, path]);
 }
 
+/// Gives a persistent node these data, created or changed.
+pub(crate) fn put(connect: &str, path: &str, data: &str) {
+    kazoo(&["put", connect, path, data]);
+}
+
+/// Removes a node and everything below it.
+pub(crate) fn delete(connect: &str, path: &str) {
+    kazoo(&["delete", connect, path]);
+}
+
 fn kazoo(arguments: &[&str]) -> String {
     let mut command = Command::new(Release::Kafka20.python());
     command
