@@ -21,5 +21,6 @@ mod recorded;
 mod registration;
 mod running;
 mod support;
+mod topics_command;
 mod zero_copy;
 mod zookeeper;
