@@ -36,7 +36,9 @@ pub(crate) enum BrokerState {
     Starting = 1,
     /// Registered and serving.
     Running = 3,
-    /// Asked to stop.
+    /// Asked to stop; others take over what it leads.
+    Leaving = 6,
+    /// Stopping.
     Stopping = 7,
 }
 
@@ -62,7 +64,7 @@ impl StateGauge {
     pub(crate) fn ready(&self) -> Result<(), String> {
         match self.0.load(Ordering::Relaxed) {
             running if running == BrokerState::Running as u8 => Ok(()),
-            stopping if stopping == BrokerState::Stopping as u8 => Err("stopping".into()),
+            stopping if stopping >= BrokerState::Leaving as u8 => Err("stopping".into()),
             _ => Err("starting".into()),
         }
     }

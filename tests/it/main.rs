@@ -12,6 +12,7 @@
 mod benchmark;
 mod clients;
 mod consumer_offsets;
+mod controller;
 mod durability;
 mod faults_clock;
 mod faults_crash_points;
@@ -29,5 +30,6 @@ mod registration;
 mod replication;
 mod running;
 mod support;
+mod topics_command;
 mod zero_copy;
 mod zookeeper;

@@ -13,6 +13,7 @@ use super::sections::CleanerConfig;
 use super::sections::CompressionConfig;
 use super::sections::ControlledShutdownConfig;
 use super::sections::ControllerConfig;
+use super::sections::ElectionPolicy;
 use super::sections::LogDefaults;
 use super::sections::LogsConfig;
 use super::sections::MetricsConfig;
@@ -72,6 +73,7 @@ pub(crate) fn build(reader: &mut Reader<'_>) -> BrokerConfig {
         controller: ControllerConfig {
             socket_timeout: reader.timeout(&keys::CONTROLLER_SOCKET_TIMEOUT_MS),
             unclean_leader_election: reader.flag(&keys::UNCLEAN_LEADER_ELECTION_ENABLE),
+            election_policy: election_policy(reader),
             auto_rebalance: reader.flag(&keys::AUTO_LEADER_REBALANCE_ENABLE),
             imbalance_percentage: reader.clamped(&keys::LEADER_IMBALANCE_PER_BROKER_PERCENTAGE),
             imbalance_check_interval: Duration::from_secs(
@@ -250,6 +252,19 @@ fn offsets(reader: &mut Reader<'_>) -> OffsetsConfig {
         retention_check_interval: reader.millis(&keys::OFFSETS_RETENTION_CHECK_INTERVAL_MS),
         commit_timeout: reader.millis(&keys::OFFSETS_COMMIT_TIMEOUT_MS),
         commit_required_acks: reader.clamped(&keys::OFFSETS_COMMIT_REQUIRED_ACKS),
+    }
+}
+
+fn election_policy(reader: &mut Reader<'_>) -> ElectionPolicy {
+    let key = &keys::LEADER_ELECTION_POLICY;
+    match reader.text(key).unwrap_or_default() {
+        "assignment" => ElectionPolicy::Assignment,
+        "balanced" => ElectionPolicy::Balanced,
+        other => {
+            let hint = "take assignment, the order of 0.8.2.2, or balanced";
+            reader.problem(key.name, "is an unknown policy", other, hint);
+            ElectionPolicy::Assignment
+        }
     }
 }
 

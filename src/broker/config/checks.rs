@@ -99,7 +99,6 @@ fn dedupe_buffer(reader: &mut Reader<'_>) {
 /// One line for everything that does not do what it seems to.
 pub(crate) fn warnings(settings: &Settings, config: &BrokerConfig) -> Vec<String> {
     let mut warnings = about_keys(settings);
-    warnings.extend(settings.by_key.keys().filter_map(|key| not_yet(key)));
     warnings.extend(doubts(config));
     warnings
 }
@@ -161,10 +160,6 @@ fn doubts(config: &BrokerConfig) -> Vec<String> {
         let cleaner = "log.cleaner.enable has no effect yet: compacted topics keep every message";
         doubts.push(cleaner.to_owned());
     }
-    if config.topics.delete {
-        let delete = "delete.topic.enable has no effect yet: a topic marked for deletion stays until the controller is a broker that deletes it";
-        doubts.push(delete.to_owned());
-    }
     let replication = &config.replication;
     if replication.socket_timeout < replication.fetch_wait_max {
         doubts.push(format!(
@@ -181,13 +176,6 @@ fn doubts(config: &BrokerConfig) -> Vec<String> {
         ));
     }
     doubts
-}
-
-/// What is asked for, and will work with a later version.
-fn not_yet(key: &str) -> Option<String> {
-    keys::NOT_YET
-        .contains(&key)
-        .then(|| format!("{key} has no effect yet"))
 }
 
 /// What is in force and worth a line in the log.

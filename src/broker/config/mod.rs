@@ -26,6 +26,7 @@ pub use sections::CleanerConfig;
 pub use sections::CompressionConfig;
 pub use sections::ControlledShutdownConfig;
 pub use sections::ControllerConfig;
+pub use sections::ElectionPolicy;
 pub use sections::LogDefaults;
 pub use sections::LogsConfig;
 pub use sections::MetricsConfig;

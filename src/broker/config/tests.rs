@@ -285,6 +285,7 @@ const OTHERS: &[(&str, &str, &str)] = &[
 
 /// Keys that 0.8.2.2 does not have.
 const OURS: &[&str] = &[
+    "leader.election.policy",
     "metrics.listen",
     "zookeeper.auth",
     "zookeeper.set.acl",
@@ -511,6 +512,7 @@ fn defaults(machine: &str) -> BrokerConfig {
         controller: ControllerConfig {
             socket_timeout: Duration::from_secs(30),
             unclean_leader_election: true,
+            election_policy: ElectionPolicy::Assignment,
             auto_rebalance: true,
             imbalance_percentage: 10,
             imbalance_check_interval: Duration::from_secs(300),
@@ -568,7 +570,8 @@ const EVERYTHING: &str = "broker.id=11\nport=12\nhost.name=h13\nadvertised.host.
     offsets.retention.minutes=61\noffsets.retention.check.interval.ms=62\noffsets.commit.timeout.ms=63\n\
     offsets.commit.required.acks=58\nzookeeper.connect=z1:1,z2:2/c\nzookeeper.session.timeout.ms=64\n\
     zookeeper.connection.timeout.ms=65\nmetrics.listen=localhost:66\nzookeeper.auth=digest:user:pass:word\n\
-    zookeeper.set.acl=true\nqueued.max.bytes=67\nworker.threads=68\ncompression.gzip.level=9\n";
+    zookeeper.set.acl=true\nqueued.max.bytes=67\nworker.threads=68\ncompression.gzip.level=9\n\
+    leader.election.policy=balanced\n";
 
 #[expect(clippy::too_many_lines, reason = "one line per field")]
 fn everything() -> BrokerConfig {
@@ -645,6 +648,7 @@ fn everything() -> BrokerConfig {
         controller: ControllerConfig {
             socket_timeout: ms(52),
             unclean_leader_election: false,
+            election_policy: ElectionPolicy::Balanced,
             auto_rebalance: false,
             imbalance_percentage: 53,
             imbalance_check_interval: Duration::from_secs(54),
@@ -1233,6 +1237,6 @@ fn settings_that_are_hardly_meant_are_doubted() {
     );
     assert_eq!(
         warnings(&[("log.cleaner.enable", "true"), ("delete.topic.enable", "true")]).len(),
-        2
+        1
     );
 }
