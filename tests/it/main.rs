@@ -20,6 +20,7 @@ mod readme;
 mod recorded;
 mod registration;
 mod running;
+mod scale;
 mod support;
 mod topics_command;
 mod zero_copy;
