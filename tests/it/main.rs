@@ -29,6 +29,7 @@ mod recorded;
 mod registration;
 mod replication;
 mod running;
+mod scale;
 mod support;
 mod topics_command;
 mod zero_copy;
