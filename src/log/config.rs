@@ -133,7 +133,10 @@ impl LogConfig {
     pub fn limits(&self) -> Limits {
         Limits {
             max_message_bytes: self.max_message_bytes,
-            max_decompressed_bytes: self.max_decompressed_bytes,
+            // Who allows large messages has memory for them.
+            max_decompressed_bytes: self
+                .max_decompressed_bytes
+                .max(self.max_message_bytes.saturating_mul(2)),
             gzip_level: self.gzip_level,
         }
     }

@@ -112,6 +112,8 @@ pub struct Appended {
     pub base_offset: i64,
     /// The log's end after.
     pub end_offset: i64,
+    /// Whether `flush.messages` asks for a flush now.
+    pub flush_due: bool,
 }
 
 /// What a reader gets.

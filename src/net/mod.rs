@@ -4,12 +4,14 @@
 //! request never waits for another thread. [`Caller`] is the other side: it sends requests and awaits their answers.
 
 mod answers;
+mod budget;
 mod caller;
 mod connection;
 mod frame;
 mod incoming;
 mod limits;
 mod outgoing;
+mod pace;
 mod sendfile;
 mod server;
 

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 use tokio::time::Instant;
-use tokio::time::sleep;
 use tokio::time::sleep_until;
+use tokio::time::timeout;
 
 pub(crate) use self::orders::Followed;
 pub(crate) use self::orders::Order;
@@ -44,8 +44,10 @@ use crate::types::TopicPartition;
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// Orders that come within this time after the first are taken together.
+/// Orders that follow each other within this time are taken together,
 const SETTLE: Duration = Duration::from_millis(5);
+/// but not so many that the first waits longer than this.
+const SETTLE_MAX: Duration = Duration::from_millis(50);
 /// Bytes of one answer that are asked for at most, as long as that leaves each partition a little.
 const ANSWER_BYTES: usize = 128 << 20;
 /// The least that a partition is asked for.
@@ -345,10 +347,20 @@ async fn wait(until: Option<Instant>, changes: &mut watch::Receiver<u64>) {
     }
 }
 
-/// Waits for an order, and a moment longer for others.
+/// Waits for an order, and then until no more come.
 async fn settled(changes: &mut watch::Receiver<u64>) {
     if changes.changed().await.is_err() {
         pending::<()>().await;
     }
-    sleep(SETTLE).await;
+    let more = async {
+        while timeout(SETTLE, changes.changed())
+            .await
+            .is_ok_and(|changed| changed.is_ok())
+        {}
+    };
+    // Either way they are taken now.
+    let _ = timeout(SETTLE_MAX, more).await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,7 @@ mod first_run;
 mod hand_over;
 mod mistakes;
 mod ordering;
+mod overload;
 mod readme;
 mod recorded;
 mod registration;

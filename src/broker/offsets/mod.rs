@@ -197,7 +197,7 @@ impl Offsets {
 
     async fn append_acknowledged(
         &self,
-        partition: &Partition,
+        partition: &Arc<Partition>,
         set: SetBuilder,
         acks: Acks,
     ) -> Result<i64, Error> {
