@@ -52,7 +52,7 @@ impl StartError {
             ) => &["zookeeper.connect"],
             Self::ZooKeeper(zookeeper::Error::Auth { .. }) => &["zookeeper.auth"],
             Self::Log(_) | Self::Directory(_) => &["log.dirs", "log.dir"],
-            Self::Listen(_) => &["port"],
+            Self::Listen(net::Error::Listen { .. }) => &["port"],
             Self::Metrics(_) => &["metrics.listen"],
             _ => &[],
         }

@@ -154,6 +154,10 @@ fn client_hint(error: &client::Error) -> Option<String> {
             ..
         } => "send smaller messages, or raise message.max.bytes at the brokers".to_owned(),
         client::Error::Refused {
+            code: ErrorCode::MessageSetSizeTooLarge,
+            ..
+        } => "send fewer messages together (--batch-size), or raise the topic's segment.bytes".to_owned(),
+        client::Error::Refused {
             code: ErrorCode::NotEnoughReplicas,
             ..
         } => "start more brokers, or lower the topic's min.insync.replicas".to_owned(),

@@ -33,7 +33,21 @@ pub fn ports(config: &BrokerConfig) -> Vec<Finding> {
         Some((host, port)) => findings.extend(attempt(config, "metrics.listen", Some(host), port)),
         None => {}
     }
+    findings.extend(limited_hosts(config));
     findings
+}
+
+/// Hosts with a limit of connections that have no address to be known by.
+fn limited_hosts(config: &BrokerConfig) -> impl Iterator<Item = Finding> {
+    let hosts = config.network.max_connections_per_ip_overrides.keys();
+    hosts.filter_map(|host| {
+        let error = resolve(host, 0).err()?;
+        let place = config.places.of(&["max.connections.per.ip.overrides"]);
+        Some(Finding::error(
+            format!("the host does not resolve: {host} ({place}): {error}"),
+            "correct its name, or leave it out: max.connections.per.ip holds for all others",
+        ))
+    })
 }
 
 fn attempt(config: &BrokerConfig, key: &str, host: Option<&str>, port: u16) -> Option<Finding> {
@@ -115,6 +129,17 @@ mod tests {
                 .contains("(metrics.listen, --override), by process"),
             "{findings:?}"
         );
+    }
+
+    #[test]
+    fn a_limited_host_must_have_an_address() {
+        let findings = |limits| ports(&config(&[("max.connections.per.ip.overrides", limits)]));
+        assert_eq!(findings("127.0.0.1:5"), []);
+        let found = findings("127.0.0.1:5,no-such-host.invalid:5");
+        let [finding] = found.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert!(finding.what.contains("no-such-host.invalid"), "{finding}");
     }
 
     #[test]
