@@ -102,6 +102,7 @@ pub(crate) fn rebuild(
                 break;
             }
         }
+        let least = progress.least;
         if !progress.take(at) {
             tracing::warn!("{}: offsets go back at {position}", path.display());
             break;
@@ -109,7 +110,9 @@ pub(crate) fn rebuild(
         match check {
             Ok(entry) if due => {
                 segment.index().append(IndexEntry {
-                    offset: entry.first_offset,
+                    // No checksum covers the offset of a wrapper: it may contradict those inside, by which
+                    // readers don't go.
+                    offset: entry.first_offset.max(least),
                     position,
                 })?;
                 indexed = position;

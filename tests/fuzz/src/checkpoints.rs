@@ -21,8 +21,10 @@ pub fn holds(input: &[u8]) {
         let offsets = within(64 * input.len() + 4096, || checkpoint.read()).unwrap();
         let lines = input.split(|byte| *byte == b'\n').count();
         assert!(offsets.len() < lines, "each has a line of its own");
-        checkpoint.write(&offsets).unwrap();
-        assert_eq!(checkpoint.read().unwrap(), offsets);
+        if !offsets.is_empty() {
+            checkpoint.write(&offsets).unwrap();
+            assert_eq!(checkpoint.read().unwrap(), offsets);
+        }
     });
 }
 

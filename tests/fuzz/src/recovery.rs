@@ -311,16 +311,21 @@ pub fn seeds(folder: &Path) -> Vec<Vec<u8>> {
     };
     let segments = short(fixtures::segments(folder), 3000);
     let indexes = short(fixtures::indexes(folder), 200);
-    let mut seeds = Vec::new();
-    for (at, segment) in segments.iter().enumerate() {
-        let index = &indexes[at % indexes.len()];
-        let next = &segments[(at + 1) % segments.len()];
-        for choice in [UNCLEAN, 0, UNCLEAN | NO_INDEX] {
-            seeds.push(seed(choice, 0, (segment, index), (&[], &[])));
-        }
-        for choice in [UNCLEAN | SECOND, SECOND, SECOND | NO_LAST_INDEX] {
-            seeds.push(seed(choice, 24, (segment, index), (next, index)));
-        }
-    }
-    seeds
+    let with = |at: usize, segment: &[u8]| {
+        let index = &*indexes[at % indexes.len()];
+        let next = &*segments[(at + 1) % segments.len()];
+        let one = |choice| seed(choice, 0, (segment, index), (&[], &[]));
+        let two = |choice| seed(choice, 24, (segment, index), (next, index));
+        [
+            one(UNCLEAN),
+            two(UNCLEAN | SECOND),
+            one(0),
+            two(SECOND),
+            one(UNCLEAN | NO_INDEX | SOUND),
+            two(SECOND | NO_LAST_INDEX),
+        ]
+    };
+    let all = segments.iter().enumerate();
+    all.map(|(at, segment)| with(at, segment)[at % 6].clone())
+        .collect()
 }

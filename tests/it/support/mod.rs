@@ -146,7 +146,6 @@ pub(crate) fn project() -> &'static Path {
 }
 
 /// The binary under test: the one that was built along, or what GREGOR_BINARY names, such as a release build.
-/// The binary under test: the one that was built with the tests, or another one, as for measurements.
 pub(crate) fn gregor() -> Command {
     let built = std::env::var_os("GREGOR_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_gregor").into());
     let mut command = Command::new(built);
