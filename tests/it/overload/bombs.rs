@@ -152,7 +152,7 @@ fn bombs() -> Vec<(&'static str, BytesMut, &'static [ErrorCode])> {
             &[ErrorCode::InvalidMessage],
         ),
         (
-            "gzip in gzip, 60 MiB and 900 MiB",
+            "gzip in gzip, 900 MiB",
             nested(1, wrapper(Codec::Gzip, &gzip_zeros(900))),
             TOO_LARGE,
         ),
