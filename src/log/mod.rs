@@ -17,6 +17,7 @@ mod index;
 mod landmarks;
 mod lock;
 mod logs;
+mod parallel;
 mod read;
 mod rebuild;
 mod recovery;
@@ -31,6 +32,7 @@ mod testing;
 mod tests;
 mod truncate;
 mod view;
+mod wall_clock;
 
 use std::io;
 use std::path::Path;
@@ -58,6 +60,8 @@ pub use crate::log::recovery::LastStop;
 use crate::log::recovery::load;
 use crate::log::segment::Segment;
 use crate::log::view::View;
+pub use crate::log::wall_clock::Times;
+pub use crate::log::wall_clock::WallClock;
 use crate::message::slice::FileSlice;
 use crate::types::TopicPartition;
 
@@ -79,6 +83,7 @@ pub struct Log {
     flushing: Mutex<()>,
     /// Why nothing more is accepted.
     failure: OnceLock<Failure>,
+    unreadable: ToldAt,
     flush_requests: FlushRequests,
 }
 
@@ -98,6 +103,9 @@ struct Failure {
     kind: io::ErrorKind,
 }
 
+/// When a reader's trouble was last told: it comes back at once, and meets the same.
+type ToldAt = Mutex<Option<Instant>>;
+
 /// The offsets that an append was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appended {
@@ -105,6 +113,8 @@ pub struct Appended {
     pub base_offset: i64,
     /// The log's end after.
     pub end_offset: i64,
+    /// Whether `flush.messages` asks for a flush now.
+    pub flush_due: bool,
 }
 
 /// What a reader gets.
@@ -177,6 +187,7 @@ impl Log {
             )),
             flushing: Mutex::new(()),
             failure: OnceLock::new(),
+            unreadable: ToldAt::default(),
             flush_requests: place.flush_requests,
         })
     }
@@ -258,19 +269,26 @@ impl Log {
 
     /// Accepts nothing more from now on.
     fn fail(&self, error: Error) -> Error {
-        if let Error::Io { path, source } = &error {
+        if let Some(failure) = Failure::of(&error) {
             // The first failure is the one that counts.
-            let _ = self.failure.set(Failure {
-                path: path.clone(),
-                code: source.raw_os_error(),
-                kind: source.kind(),
-            });
+            let _ = self.failure.set(failure);
         }
         error
     }
 }
 
 impl Failure {
+    fn of(error: &Error) -> Option<Self> {
+        match error {
+            Error::Io { path, source } => Some(Self {
+                path: path.clone(),
+                code: source.raw_os_error(),
+                kind: source.kind(),
+            }),
+            _ => None,
+        }
+    }
+
     fn error(&self) -> Error {
         Error::Io {
             path: self.path.clone(),

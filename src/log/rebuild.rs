@@ -145,7 +145,7 @@ pub(crate) fn find_end(segment: &Segment) -> Result<Option<Walked>, Error> {
     let (start, least) = indexed.map_or((0, segment.base_offset()), |entry| (entry.position, entry.offset));
     let mut progress = Walked::before(least);
     progress.walked.len = start;
-    let mut headers = Headers::new(&file, start, len);
+    let mut headers = Headers::reading_on(&file, start, len);
     while let Some(Ok(at)) = headers.next().map_err(Error::io(path))? {
         if at.end() > len || !progress.take(at) {
             break;

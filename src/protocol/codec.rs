@@ -27,6 +27,9 @@ use crate::types::Endpoint;
 /// What a parser gives: the rest of the input and a value.
 pub(super) type Parsed<'a, T> = IResult<&'a [u8], T>;
 
+/// Items of a list, and partitions of a request, beyond which it is refused: a few bytes that each takes in a frame become
+/// hundreds. No cluster of 0.8 has as many partitions.
+const ITEMS_MAX: usize = 1 << 17;
 /// Items for which room is made before they are seen.
 const RESERVED_ITEMS: usize = 64;
 /// Up to this many, comparing all with each other is quicker than hashing them.
@@ -119,6 +122,9 @@ fn items<'a, T>(
     count: usize,
     item: &mut impl FnMut(&'a [u8]) -> Parsed<'a, T>,
 ) -> Parsed<'a, Vec<T>> {
+    if count > ITEMS_MAX {
+        return refuse(input);
+    }
     let mut items = Vec::with_capacity(count.min(input.len()).min(RESERVED_ITEMS));
     let mut rest = input;
     for _ in 0..count {
@@ -145,6 +151,9 @@ pub(super) fn distinct<'a, T: Clone + Eq + Hash>(
         if count == 1 {
             kept.push(value);
         } else if !seen.contains(&value) {
+            if kept.len() == ITEMS_MAX {
+                return refuse(rest);
+            }
             seen.insert(value.clone());
             kept.push(value);
         }
@@ -157,10 +166,15 @@ pub(super) fn by_topic<'a, P>(
     partition: impl FnMut(&'a [u8]) -> Parsed<'a, P>,
 ) -> impl FnMut(&'a [u8]) -> Parsed<'a, ByTopic<P>> {
     let mut partitions = array(partition);
+    let mut left = ITEMS_MAX;
     array(move |input| {
-        let (input, topic) = nullable_string(input)?;
-        let (input, partitions) = partitions(input)?;
-        Ok((input, (topic, partitions)))
+        let (rest, topic) = nullable_string(input)?;
+        let (rest, partitions) = partitions(rest)?;
+        match left.checked_sub(partitions.len()) {
+            Some(fewer) => left = fewer,
+            None => return refuse(input),
+        }
+        Ok((rest, (topic, partitions)))
     })
 }
 

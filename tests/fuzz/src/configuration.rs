@@ -58,10 +58,10 @@ pub fn holds(input: &[u8]) {
             );
         }
         Err(problems) => {
-            assert!(!problems.0.is_empty());
+            assert!(!problems.all.is_empty());
             assert!(
                 problems
-                    .0
+                    .all
                     .iter()
                     .all(|problem| !problem.what.is_empty() && !problem.hint.is_empty())
             );

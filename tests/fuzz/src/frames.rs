@@ -10,25 +10,28 @@ use super::fixtures;
 use super::input::Input;
 
 const LIMITS: [usize; 4] = [100, 1000, 100 << 20, i32::MAX as usize];
-/// What may be reserved beyond what arrived, with leave and without.
-const AHEAD: [usize; 2] = [(1 << 20) + (256 << 10), 128 << 10];
+/// What may be reserved beyond what arrived.
+const AHEAD: usize = (1 << 20) + (256 << 10);
 
 pub fn holds(input: &[u8]) {
     let mut input = Input(input);
     let choice = input.byte();
     let limit = LIMITS[usize::from(choice & 3)];
-    let leave = choice & 4 != 0;
     let step = usize::from(input.byte()) + 1;
     let stream = input.0;
 
+    let mut charged = 0;
     let mut buffer = FrameBuffer::new(limit);
     let mut found = Vec::new();
     let mut end = Ok(());
     'stream: for piece in stream.chunks(step) {
-        let room = buffer.room(leave);
+        while let Some(more) = buffer.lacks(charged) {
+            assert!(more > charged, "asks for more, and not for ever");
+            charged = more;
+        }
+        let room = buffer.room(charged);
         assert!(room.capacity() > room.len(), "there is room for a read");
         room.extend_from_slice(piece);
-        buffer.was_filled();
         loop {
             match buffer.next_frame() {
                 Ok(Some(frame)) => found.push(frame.to_vec()),
@@ -39,7 +42,7 @@ pub fn holds(input: &[u8]) {
                 }
             }
         }
-        let allowed = 4 * stream.len() + AHEAD[usize::from(!leave)];
+        let allowed = 4 * stream.len() + AHEAD;
         assert!(
             buffer.capacity() <= allowed,
             "{} bytes of memory",
