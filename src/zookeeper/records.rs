@@ -4,7 +4,7 @@
 //! What is read may have more fields, another order, another version. A number outside 32 bits, a fraction or a
 //! missing field makes that one node corrupt and no other. A node without content holds no record.
 
-pub(super) mod wishes;
+pub mod wishes;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -15,7 +15,7 @@ use crate::types::TopicPartition;
 use crate::zookeeper::Error;
 
 /// The replicas that partitions shall have. Of entries for the same partition the last one counts.
-pub(in crate::zookeeper) fn parse_reassignments(
+pub fn parse_reassignments(
     path: &str,
     data: &[u8],
 ) -> Result<BTreeMap<TopicPartition, Vec<BrokerId>>, Error> {
@@ -32,7 +32,8 @@ pub(in crate::zookeeper) fn parse_reassignments(
     Ok(wanted)
 }
 
-pub(in crate::zookeeper) fn encode_reassignments(wanted: &BTreeMap<TopicPartition, Vec<BrokerId>>) -> String {
+/// As 0.8.2.2's tools write it.
+pub fn encode_reassignments(wanted: &BTreeMap<TopicPartition, Vec<BrokerId>>) -> String {
     let entries = wanted.iter().map(|(partition, replicas)| {
         format!(
             r#"{{"topic":{},"partition":{},"replicas":{}}}"#,
@@ -45,10 +46,7 @@ pub(in crate::zookeeper) fn encode_reassignments(wanted: &BTreeMap<TopicPartitio
 }
 
 /// The partitions for which an election of the preferred leader is asked for.
-pub(in crate::zookeeper) fn parse_preferred_elections(
-    path: &str,
-    data: &[u8],
-) -> Result<BTreeSet<TopicPartition>, Error> {
+pub fn parse_preferred_elections(path: &str, data: &[u8]) -> Result<BTreeSet<TopicPartition>, Error> {
     let Some(record) = Record::parse(path, data)? else {
         return Ok(BTreeSet::new());
     };
@@ -56,7 +54,8 @@ pub(in crate::zookeeper) fn parse_preferred_elections(
     Ok(partitions.into_iter().map(|(_, partition)| partition).collect())
 }
 
-pub(in crate::zookeeper) fn encode_preferred_elections(partitions: &BTreeSet<TopicPartition>) -> String {
+/// As 0.8.2.2's tools write it.
+pub fn encode_preferred_elections(partitions: &BTreeSet<TopicPartition>) -> String {
     let entries = partitions.iter().map(|partition| {
         format!(
             r#"{{"topic":{},"partition":{}}}"#,

@@ -10,6 +10,7 @@ use gregor::zookeeper::BrokerRegistration;
 use gregor::zookeeper::Error;
 use gregor::zookeeper::PartitionState;
 use gregor::zookeeper::records;
+use gregor::zookeeper::records::wishes;
 
 use super::fixtures;
 use super::input::Input;
@@ -20,7 +21,7 @@ const ID: BrokerId = BrokerId(3);
 
 pub fn holds(input: &[u8]) {
     let mut input = Input(input);
-    let record = input.byte() % 8;
+    let record = input.byte() % 10;
     let data = input.0;
     match record {
         0 => again(
@@ -59,6 +60,16 @@ pub fn holds(input: &[u8]) {
             |id| records::encode_controller(*id, "0"),
         ),
         6 => again(data, |data| records::parse_live(PATH, data), records::encode_live),
+        7 => again(
+            data,
+            |data| wishes::parse_reassignments(PATH, data).map(Some),
+            wishes::encode_reassignments,
+        ),
+        8 => again(
+            data,
+            |data| wishes::parse_preferred_elections(PATH, data).map(Some),
+            wishes::encode_preferred_elections,
+        ),
         _ => again(
             data,
             |data| records::parse_number::<i64>(PATH, data),
@@ -91,8 +102,10 @@ pub fn seeds(folder: &Path) -> Vec<Vec<u8>> {
         path if path.starts_with("/config/topics/") => Some(3),
         path if path.starts_with("/config/changes/") => Some(4),
         "/controller" => Some(5),
-        "/controller_epoch" => Some(7),
-        path if path.contains("/offsets/") => Some(7),
+        "/controller_epoch" => Some(9),
+        "/admin/reassign_partitions" => Some(7),
+        "/admin/preferred_replica_election" => Some(8),
+        path if path.contains("/offsets/") => Some(9),
         _ => None,
     };
     let nodes = fixtures::znodes(folder).into_iter();
