@@ -142,7 +142,7 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Serves until one side has had enough.
-    pub(super) async fn run(mut self) -> ClosedBecause {
+    pub(super) async fn run(&mut self) -> ClosedBecause {
         loop {
             let more = self.handle_received().await;
             let wrote = match self.write_answers().await {

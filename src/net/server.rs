@@ -193,7 +193,7 @@ impl Listener {
             // Gone again already, or at worst slower than it could be.
             tracing::debug!("{peer}: set socket options: {error}");
         }
-        let connection = Connection::new(socket, peer, handler, Arc::clone(&self.shared), shutdown);
+        let mut connection = Connection::new(socket, peer, handler, Arc::clone(&self.shared), shutdown);
         connections.spawn(async move {
             let _counted = counted;
             let _open = metrics.open.enter();
