@@ -52,7 +52,8 @@ await() {
   local deadline=$((SECONDS + $1)) name=$2
   shift 2
   until "$@"; do
-    if ! runs "$name" || ((SECONDS > deadline)); then
+    # Not "runs": a process that was only just forked does not bear its name yet.
+    if ! kill -0 "$(cat "$home/$name.pid")" 2> /dev/null || ((SECONDS > deadline)); then
       tail -n 20 "$home/$name.log" >&2
       die "$name does not start" "its last words are above, all of them in $home/$name.log"
     fi

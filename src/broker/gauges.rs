@@ -2,12 +2,18 @@
 //!
 //! Series of partitions come from what is here at the moment, so they go when a partition goes.
 
+mod cluster;
+mod groups;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering;
 
+use crate::broker::gauges::groups::Position;
+use crate::broker::metadata_cache::MetadataCache;
+use crate::broker::offsets::Key;
 use crate::broker::offsets::Offsets;
 use crate::controller::ControllerHandle;
 use crate::log::Logs;
@@ -18,6 +24,7 @@ use crate::replication::Partition;
 use crate::replication::Partitions;
 use crate::replication::RoleName;
 use crate::shutdown::Shutdown;
+use crate::types::BrokerId;
 use crate::zookeeper::Sessions;
 use crate::zookeeper::State;
 
@@ -29,7 +36,9 @@ pub(crate) enum BrokerState {
     Starting = 1,
     /// Registered and serving.
     Running = 3,
-    /// Asked to stop.
+    /// Asked to stop; others take over what it leads.
+    Leaving = 6,
+    /// Stopping.
     Stopping = 7,
 }
 
@@ -55,7 +64,7 @@ impl StateGauge {
     pub(crate) fn ready(&self) -> Result<(), String> {
         match self.0.load(Ordering::Relaxed) {
             running if running == BrokerState::Running as u8 => Ok(()),
-            stopping if stopping == BrokerState::Stopping as u8 => Err("stopping".into()),
+            stopping if stopping >= BrokerState::Leaving as u8 => Err("stopping".into()),
             _ => Err("starting".into()),
         }
     }
@@ -64,6 +73,8 @@ impl StateGauge {
 /// Where the gauges get their values from.
 #[derive(Debug, Clone)]
 pub(crate) struct Gauged {
+    pub(crate) id: BrokerId,
+    pub(crate) metadata: Arc<MetadataCache>,
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) logs: Arc<Logs>,
     pub(crate) offsets: Arc<Offsets>,
@@ -105,10 +116,33 @@ pub(crate) fn register(metrics: &Metrics, gauged: Gauged) {
         let (offsets, groups) = gauged.offsets.counts();
         scrape.gauge(names::OFFSETS_CACHED, &[], count(offsets));
         scrape.gauge(names::OFFSET_GROUPS, &[], count(groups));
+        groups::groups(scrape, &positions(&gauged));
+        cluster::cluster(scrape, &gauged.metadata, gauged.id, controller.active);
         session(scrape, *gauged.sessions.subscribe().borrow());
         partitions(scrape, &gauged.partitions.all());
+        scrape.gauge(
+            names::FETCHER_MIN_FETCH_RATE,
+            &[],
+            gauged.partitions.min_fetch_rate(),
+        );
         logs(scrape, &gauged.logs);
     });
+}
+
+/// What the groups have committed here, with the ends of the partitions that this broker leads.
+fn positions(gauged: &Gauged) -> Vec<Position> {
+    let with_end = |(key, offset): (Key, i64)| {
+        let led = gauged.partitions.get(&key.topic, key.partition);
+        let led = led.filter(|partition| partition.leads());
+        Position {
+            end: led.map(|partition| partition.high_watermark()),
+            group: key.group,
+            topic: key.topic,
+            partition: key.partition,
+            offset,
+        }
+    };
+    gauged.offsets.positions().into_iter().map(with_end).collect()
 }
 
 fn session(scrape: &mut Scrape, state: State) {
@@ -125,6 +159,7 @@ fn session(scrape: &mut Scrape, state: State) {
 
 fn partitions(scrape: &mut Scrape, partitions: &[Arc<Partition>]) {
     let (mut kept, mut led, mut under_replicated, mut under_min_isr) = (0, 0, 0, 0);
+    let (mut max_lag, mut failed) = (0, 0);
     for partition in partitions {
         let Some((role, _)) = partition.role() else {
             continue;
@@ -140,10 +175,18 @@ fn partitions(scrape: &mut Scrape, partitions: &[Arc<Partition>]) {
             under_min_isr += i64::from(in_sync < required);
             leader(scrape, partition, in_sync, required);
         }
+        let lag = partition.lag();
+        max_lag = max_lag.max(lag.unwrap_or(0));
+        failed += i64::from(partition.is_halted());
         labelled(partition, |labels| {
             scrape.gauge(names::UNDER_REPLICATED, labels, i64::from(short));
+            if let Some(lag) = lag {
+                scrape.gauge(names::FETCHER_CONSUMER_LAG, labels, lag);
+            }
         });
     }
+    scrape.gauge(names::FETCHER_MAX_LAG, &[], max_lag);
+    scrape.gauge(names::FETCHER_FAILED_PARTITIONS, &[], failed);
     scrape.gauge(names::PARTITION_COUNT, &[], kept);
     scrape.gauge(names::LEADER_COUNT, &[], led);
     scrape.gauge(names::UNDER_REPLICATED_PARTITIONS, &[], under_replicated);

@@ -26,6 +26,7 @@ use crate::log::files::OpenFiles;
 use crate::log::files::SegmentFile;
 use crate::log::index::IndexEntry;
 use crate::log::index::OffsetIndex;
+use crate::log::landmarks::Landmarks;
 use crate::log::lock;
 use crate::log::scan::Headers;
 
@@ -61,6 +62,8 @@ pub(crate) struct Segment {
     len: AtomicU64,
     /// Bytes appended since the last index entry.
     unindexed: AtomicU64,
+    /// Where some entries are, while it is appended to.
+    landmarks: Landmarks,
     /// When it is to be closed for its age.
     age: Mutex<Age>,
     /// Whether the file of messages was written since it was flushed.
@@ -144,6 +147,7 @@ impl Segment {
             index,
             len: AtomicU64::new(0),
             unindexed: AtomicU64::new(0),
+            landmarks: Landmarks::new(),
             age: Mutex::new(age),
             dirty: AtomicBool::new(false),
             index_dirty: AtomicBool::new(false),
@@ -224,6 +228,7 @@ impl Segment {
             let undone = self.log.set_len(position).is_ok();
             return Err(AppendFailure { error, undone });
         }
+        self.landmarks.note(bytes, position, self.base_offset);
         let len = u64::try_from(bytes.len()).unwrap_or_default();
         let unindexed = if indexed {
             len
@@ -247,7 +252,12 @@ impl Segment {
     ) -> Result<Option<u64>, Error> {
         let start = match hint {
             Some(position) => position,
-            None => self.index.lookup(target)?.map_or(0, |entry| entry.position),
+            None => {
+                let indexed = self.index.lookup(target)?.map_or(0, |entry| entry.position);
+                self.landmarks
+                    .before(target, self.base_offset)
+                    .map_or(indexed, |noted| noted.max(indexed))
+            }
         };
         // An index that points beyond the end can't be right about anything.
         let start = if start > len { 0 } else { start };
@@ -273,6 +283,7 @@ impl Segment {
     pub(crate) fn truncate(&self, position: u64, offset: i64, config: &LogConfig) -> Result<(), Error> {
         self.index_dirty.store(true, Ordering::Release);
         self.dirty.store(true, Ordering::Release);
+        self.landmarks.clear();
         self.index.truncate(offset, config.index_bytes)?;
         self.log.set_len(position)?;
         self.len.store(position, Ordering::Release);
@@ -288,6 +299,7 @@ impl Segment {
     /// Cuts off what is no whole entry; no index entry points there.
     pub(crate) fn cut(&self, len: u64) -> Result<(), Error> {
         self.dirty.store(true, Ordering::Release);
+        self.landmarks.clear();
         self.log.set_len(len)?;
         self.len.store(len, Ordering::Release);
         Ok(())
@@ -308,6 +320,7 @@ impl Segment {
 
     /// Gives the index the length that 0.8.2.2 expects of a segment that isn't appended to.
     pub(crate) fn trim_index(&self) -> Result<(), Error> {
+        self.landmarks.clear();
         self.index_dirty.store(true, Ordering::Release);
         self.index.trim()
     }

@@ -21,6 +21,11 @@ use crate::message::entry::EntryHeader;
 use crate::message::entry::HEADER_LEN;
 use crate::message::entry::entries;
 
+/// The level at which gzip makes the fewest bytes.
+const HARDEST_GZIP: u32 = 9;
+/// At most so many times smaller is what the hardest try makes than what the least one does.
+const HARDER_SAVES: usize = 4;
+
 /// What a set may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -65,6 +70,12 @@ impl ProducedSet {
     /// What was received.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Whether the first entry is compressed, so that checking and numbering the set takes a while. Nothing is checked.
+    pub fn begins_compressed(&self) -> bool {
+        let message = self.0.get(HEADER_LEN..).map(Message::parse);
+        message.is_some_and(|message| message.is_ok_and(|message| message.codec() != Ok(Codec::None)))
     }
 
     /// Checks every entry: size, limit, checksum, codec, in this order; drops an incomplete tail; opens wrappers.
@@ -355,6 +366,11 @@ impl AssignedSet {
         self.received = BytesMut::new();
         write_offsets(&mut opened.flat, self.base_offset);
         self.rewrapped = wrap(&opened.flat, opened.codec, limits.gzip_level, last_offset)?;
+        let too_large = self.rewrapped.len() > limits.max_message_bytes && opened.codec == Codec::Gzip;
+        if too_large && self.rewrapped.len() / HARDER_SAVES <= limits.max_message_bytes {
+            // What 0.8.2.2 would have stored must not be refused because less was tried here.
+            self.rewrapped = wrap(&opened.flat, opened.codec, HARDEST_GZIP, last_offset)?;
+        }
         if self.rewrapped.len() > limits.max_message_bytes {
             return Err(Error::TooLarge {
                 size: self.rewrapped.len(),

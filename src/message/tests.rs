@@ -493,6 +493,34 @@ fn the_limit_is_for_all_wrappers_together() {
 }
 
 #[test]
+fn gzip_tries_harder_before_a_set_is_too_large() {
+    let mut builder = SetBuilder::new(Codec::Gzip);
+    let mut letters = fastrand::Rng::with_seed(1);
+    for _ in 0..20 {
+        let value: Vec<u8> = (0..200).map(|_| letters.u8(b'a'..b'g')).collect();
+        builder.push(None, Some(&value));
+    }
+    let sent = builder.build().unwrap();
+    // Not at the offsets that they were sent with, so that they must be compressed again.
+    let assign = |max_message_bytes| {
+        let checked = ProducedSet::new(sent.clone()).check(&limits(usize::MAX)).unwrap();
+        checked
+            .assign(7, &limits(max_message_bytes))
+            .map(|set| set.bytes().len())
+    };
+    let quick = assign(usize::MAX).unwrap();
+    let hard = assign(quick - 1).unwrap();
+    assert!(hard < quick * 3 / 4, "{hard} instead of {quick}");
+    assert_eq!(
+        assign(hard - 1),
+        Err(Error::TooLarge {
+            size: hard,
+            limit: hard - 1
+        })
+    );
+}
+
+#[test]
 fn snappy_blocks_that_announce_too_much_are_refused() {
     let lies = Error::Decompress(Codec::Snappy, "announces more than it can hold");
     let announcing_4_gib = hex("ffffffff0f 00 61");
@@ -606,4 +634,17 @@ fn sets_cut_anywhere_keep_their_complete_entries() {
             "{len}"
         );
     }
+}
+
+#[test]
+fn a_compressed_set_is_known_by_its_first_entry() {
+    let set = |codec| {
+        let mut set = SetBuilder::new(codec);
+        set.push(None, Some(b"value"));
+        ProducedSet::new(set.build().unwrap())
+    };
+    assert!(!set(Codec::None).begins_compressed());
+    assert!(set(Codec::Gzip).begins_compressed());
+    assert!(!ProducedSet::new(BytesMut::new()).begins_compressed());
+    assert!(!ProducedSet::new(BytesMut::from(&[0_u8; 13][..])).begins_compressed());
 }

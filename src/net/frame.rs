@@ -26,18 +26,21 @@ const DECODED_MAX: usize = 32 << 20;
 /// A frame announced a size that none may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a frame of {0} bytes")]
-pub(super) struct BadSize(pub(super) i32);
+pub struct BadSize(
+    /// The size.
+    pub i32,
+);
 
 /// What arrived on a connection and is not handled yet.
 #[derive(Debug)]
-pub(super) struct FrameBuffer {
+pub struct FrameBuffer {
     bytes: BytesMut,
     len_max: usize,
 }
 
 impl FrameBuffer {
     /// For frames of at most `len_max` bytes, their size not counted.
-    pub(super) fn new(len_max: usize) -> Self {
+    pub fn new(len_max: usize) -> Self {
         Self {
             bytes: BytesMut::new(),
             len_max,
@@ -45,7 +48,7 @@ impl FrameBuffer {
     }
 
     /// Takes the first frame, without its size, if all of it is here.
-    pub(super) fn next_frame(&mut self) -> Result<Option<BytesMut>, BadSize> {
+    pub fn next_frame(&mut self) -> Result<Option<BytesMut>, BadSize> {
         let Some(len) = self.announced()? else {
             return Ok(None);
         };
@@ -69,7 +72,7 @@ impl FrameBuffer {
     }
 
     /// What has to be charged, instead of `charged`, before more of the first frame is read. None if it may be.
-    pub(super) fn lacks(&self, charged: usize) -> Option<usize> {
+    pub fn lacks(&self, charged: usize) -> Option<usize> {
         let whole = self.announced().ok()?? + SIZE_LEN;
         let (here, room) = (self.bytes.len(), FREE + charged);
         if here >= whole || here < room {
@@ -98,7 +101,7 @@ impl FrameBuffer {
     }
 
     /// Where the next bytes are to be appended, with room for a good read as far as that is charged.
-    pub(super) fn room(&mut self, charged: usize) -> &mut BytesMut {
+    pub fn room(&mut self, charged: usize) -> &mut BytesMut {
         let len = self.bytes.len();
         let missing = match self.announced() {
             Ok(Some(announced)) => (announced + SIZE_LEN).saturating_sub(len),
@@ -124,7 +127,7 @@ impl FrameBuffer {
     }
 
     /// Gives memory back if nothing is kept in it; whether it did.
-    pub(super) fn release(&mut self) -> bool {
+    pub fn release(&mut self) -> bool {
         let empty = self.bytes.is_empty();
         if empty {
             self.bytes = BytesMut::new();
@@ -139,8 +142,7 @@ impl FrameBuffer {
     }
 
     /// How much memory it holds.
-    #[cfg(test)]
-    pub(super) fn capacity(&self) -> usize {
+    pub fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 }

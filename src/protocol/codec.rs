@@ -82,28 +82,38 @@ pub(super) fn milliseconds(input: &[u8]) -> Parsed<'_, Duration> {
     Ok((rest, Duration::from_millis(u64::try_from(ms).unwrap_or(0))))
 }
 
-/// `i32` count, then that many items. A negative count means none.
-pub(super) fn array<'a, T>(
-    item: impl FnMut(&'a [u8]) -> Parsed<'a, T>,
-) -> impl FnMut(&'a [u8]) -> Parsed<'a, Vec<T>> {
-    let mut item = item;
-    move |input| {
-        let (rest, count) = be_i32(input)?;
-        items(rest, usize::try_from(count).unwrap_or(0), &mut item)
+/// The number of items that follow. A negative one means none.
+pub(super) fn count(input: &[u8]) -> Parsed<'_, usize> {
+    let (rest, count) = be_i32(input)?;
+    Ok((rest, usize::try_from(count).unwrap_or(0)))
+}
+
+/// The number of items that follow. A negative one is refused, as the newer of 0.8's parsers do.
+pub(super) fn strict_count(input: &[u8]) -> Parsed<'_, usize> {
+    let (rest, count) = be_i32(input)?;
+    match usize::try_from(count) {
+        Ok(count) => Ok((rest, count)),
+        Err(_) => refuse(input),
     }
 }
 
-/// `i32` count, then that many items. A negative count is refused, as the newer of 0.8's parsers do.
-pub(super) fn strict_array<'a, T>(
-    item: impl FnMut(&'a [u8]) -> Parsed<'a, T>,
+/// [`count`], then that many items.
+pub(super) fn array<'a, T>(
+    mut item: impl FnMut(&'a [u8]) -> Parsed<'a, T>,
 ) -> impl FnMut(&'a [u8]) -> Parsed<'a, Vec<T>> {
-    let mut item = item;
     move |input| {
-        let (rest, count) = be_i32(input)?;
-        match usize::try_from(count) {
-            Ok(count) => items(rest, count, &mut item),
-            Err(_) => refuse(input),
-        }
+        let (rest, count) = count(input)?;
+        items(rest, count, &mut item)
+    }
+}
+
+/// [`strict_count`], then that many items.
+pub(super) fn strict_array<'a, T>(
+    mut item: impl FnMut(&'a [u8]) -> Parsed<'a, T>,
+) -> impl FnMut(&'a [u8]) -> Parsed<'a, Vec<T>> {
+    move |input| {
+        let (rest, count) = strict_count(input)?;
+        items(rest, count, &mut item)
     }
 }
 
@@ -123,6 +133,32 @@ fn items<'a, T>(
         rest = after;
     }
     Ok((rest, items))
+}
+
+/// So many items, of which only those are kept that were not there before: millions of nulls cost nothing.
+pub(super) fn distinct<'a, T: Clone + Eq + Hash>(
+    input: &'a [u8],
+    count: usize,
+    mut item: impl FnMut(&'a [u8]) -> Parsed<'a, T>,
+) -> Parsed<'a, Vec<T>> {
+    let mut kept = Vec::new();
+    let mut seen = HashSet::new();
+    let mut rest = input;
+    for _ in 0..count {
+        let (after, value) = item(rest)?;
+        rest = after;
+        // Most requests are about one thing, for which nothing needs to be hashed.
+        if count == 1 {
+            kept.push(value);
+        } else if !seen.contains(&value) {
+            if kept.len() == ITEMS_MAX {
+                return refuse(rest);
+            }
+            seen.insert(value.clone());
+            kept.push(value);
+        }
+    }
+    Ok((rest, kept))
 }
 
 /// Topics, each with partitions.
@@ -169,10 +205,11 @@ pub(super) fn error_code(input: &[u8]) -> Parsed<'_, ErrorCode> {
     Ok((input, ErrorCode::from_code(code)))
 }
 
-/// Makes every topic and every partition of it appear once. What was said last about a partition counts, as in the
-/// maps that 0.8.2.2 makes of its requests.
+/// Makes every topic and every partition of it appear once. What was said last about a partition counts, and a topic
+/// of which no partition is named is gone, as in the maps by partition that 0.8.2.2 makes of its requests.
 pub(super) fn grouped<P>(topics: ByTopic<P>, partition: impl Fn(&P) -> i32) -> ByTopic<P> {
     let mut topics = merged(topics);
+    topics.retain(|(_, partitions)| !partitions.is_empty());
     for (_, partitions) in &mut topics {
         let numbers = || partitions.iter().map(&partition);
         let ascending = numbers().zip(numbers().skip(1)).all(|(one, next)| one < next);
@@ -217,12 +254,6 @@ pub(super) fn keep_last<T, K: Eq + Hash>(items: &mut Vec<T>, keys: Vec<K>) {
     let mut seen = HashSet::with_capacity(keys.len());
     let mut kept: Vec<bool> = keys.into_iter().rev().map(|key| seen.insert(key)).collect();
     items.retain(|_| kept.pop().unwrap_or(true));
-}
-
-/// Removes every item that was there before.
-pub(super) fn keep_first<T: Clone + Eq + Hash>(items: &mut Vec<T>) {
-    let mut seen = HashSet::with_capacity(items.len());
-    items.retain(|item| seen.insert(item.clone()));
 }
 
 /// Writes a string, or null. Strings come from requests, from legal names or from configurations; none is longer than

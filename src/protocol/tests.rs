@@ -280,22 +280,25 @@ fn what_0_8_2_2_reads_is_read_and_what_it_refuses_is_refused() {
 }
 
 /// Why a request of the reference is not what our client would send for the same wish.
-const NOT_CANONICAL: [(&str, &str); 38] = [
+const NOT_CANONICAL: [(&str, &str); 41] = [
     ("metadata-duplicate-names", "said twice"),
     ("metadata-version-7", "another version"),
     ("produce-acks-minus-5", "another number below -1"),
     ("produce-timeout-negative-acks-2", "a negative time"),
     ("produce-same-partition-twice", "said twice"),
     ("produce-topic-twice", "said twice"),
+    ("produce-no-partitions", "a topic without partitions"),
     ("produce-min-isr-acks-minus-5", "another number below -1"),
     ("produce-version-3", "another version"),
     ("produce-surplus-bytes", "surplus bytes"),
     ("fetch-same-partition-twice", "said twice"),
+    ("fetch-no-partitions", "a topic without partitions"),
     ("fetch-max-wait-negative", "a negative time"),
     ("fetch-replica-minus-3", "another number below -2"),
     ("fetch-version-2", "another version"),
     ("offsets-same-partition-twice", "said twice"),
     ("offsets-version-1", "another version"),
+    ("commit-v0-new-group-no-partitions", "a topic without partitions"),
     ("fetch-offset-v2", "another version"),
     ("commit-v1-same-partition-twice", "said twice"),
     ("fetch-offset-v1-same-partition-twice", "said twice"),
@@ -313,7 +316,10 @@ const NOT_CANONICAL: [(&str, &str); 38] = [
     ("fetch-topic-count-negative", "a negative count"),
     ("fetch-topic-bad-utf8", "broken UTF-8"),
     ("offsets-count-negative", "a negative count"),
-    ("commit-v0-body-as-v1", "surplus bytes"),
+    (
+        "commit-v0-body-as-v1",
+        "a topic without partitions, surplus bytes",
+    ),
     ("commit-count-negative", "a negative count"),
     ("fetch-offset-count-negative", "a negative count"),
     ("fetch-offset-version-minus-1", "another version"),
@@ -548,6 +554,11 @@ fn many_topics_are_grouped_like_few() {
     let grouped = codec::grouped(named, |partition| *partition);
     assert_eq!(grouped.len(), 20);
     assert_eq!(grouped[3], (Some("t3".to_owned()), vec![3, 23]));
+
+    let empty = |topic: &str| (Some(topic.to_owned()), Vec::<i32>::new());
+    let named = vec![empty("none"), (Some("one".to_owned()), vec![7]), empty("one")];
+    let grouped = codec::grouped(named, |partition| *partition);
+    assert_eq!(grouped, [(Some("one".to_owned()), vec![7])]);
 
     let partitions: Vec<i32> = (0..40).rev().chain([7, 3]).collect();
     let grouped = codec::grouped(vec![(None, partitions)], |partition| *partition);

@@ -1,15 +1,16 @@
 //! Fetch — key 1, version 0.
 //!
-//! - Answers at once if there is enough to read, if any partition has an error, or if nothing was asked for.
+//! - Answers at once if there is enough to read, if any partition has an error, or if nothing was asked for. What there
+//!   is to read counts, not what the request's sizes let through.
 //! - Otherwise waits for the progress of any partition, and looks again at all of them; at the deadline it answers
 //!   what is there.
-//! - A follower's fetch also notes how far that follower is, after reading.
+//! - A follower's fetch also notes how far that follower is, once, after the first reading.
 //! - Answers with places in files; the messages themselves never enter this process.
 
+use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::time::Instant;
-use tokio::time::timeout_at;
+use tokio::time::sleep;
 
 use crate::broker::error_mapping;
 use crate::metrics::ReplicationMetrics;
@@ -29,6 +30,13 @@ use crate::replication::any_changed;
 /// High watermark in the answer of a partition that failed.
 const NO_OFFSET: i64 = -1;
 
+/// A request is looked at again whenever something has changed; what it says of the reader is noted only once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looking {
+    First,
+    Again,
+}
+
 /// What one look at all partitions found.
 struct Look {
     topics: Vec<(Option<String>, Vec<PartitionFetched>)>,
@@ -37,6 +45,8 @@ struct Look {
     counted: Vec<(Arc<TopicMetrics>, u64)>,
     /// Some partition failed, or has come to an end that waiting cannot move.
     settled: bool,
+    /// Some partition has more than the request takes.
+    cut: bool,
 }
 
 /// Answers as soon as there is enough to read, or when the time is up.
@@ -45,42 +55,65 @@ pub(crate) fn handle(
     metrics: &ReplicationMetrics,
     request: FetchRequest,
 ) -> Reply {
-    let first = look(partitions, &request);
-    if is_enough(&first, &request) {
+    let first = look(partitions, &request, Looking::First);
+    if is_enough(partitions, &first, &request) {
         return answer(first);
     }
     let (partitions, metrics) = (Arc::clone(partitions), metrics.clone());
     Reply::Later(Box::pin(async move {
         let _waiting = metrics.waiting_fetches.enter();
-        let deadline = Instant::now() + request.max_wait;
+        let mut time_is_up = pin!(sleep(request.max_wait));
         loop {
             // Subscribe before looking: an append in between must wake us.
             let mut progress: Vec<_> = hosted(&partitions, &request)
                 .iter()
                 .map(|partition| partition.subscribe())
                 .collect();
-            let found = look(&partitions, &request);
-            if is_enough(&found, &request) {
+            let found = look(&partitions, &request, Looking::Again);
+            if is_enough(&partitions, &found, &request) {
                 return answer(found);
             }
-            if timeout_at(deadline, any_changed(&mut progress)).await.is_err() {
-                match request.reader {
-                    Reader::Follower(_) => metrics.follower_fetch_expires.increment(1),
-                    Reader::Consumer | Reader::DebuggingConsumer => {
-                        metrics.consumer_fetch_expires.increment(1);
-                    }
-                }
-                return answer(look(&partitions, &request));
+            tokio::select! {
+                // First, since progress may go on and on and never be enough.
+                biased;
+                () = &mut time_is_up => break,
+                () = any_changed(&mut progress) => {}
             }
         }
+        match request.reader {
+            Reader::Follower(_) => metrics.follower_fetch_expires.increment(1),
+            Reader::Consumer | Reader::DebuggingConsumer => metrics.consumer_fetch_expires.increment(1),
+        }
+        answer(look(&partitions, &request, Looking::Again))
     }))
 }
 
-fn is_enough(look: &Look, request: &FetchRequest) -> bool {
+fn is_enough(partitions: &Partitions, look: &Look, request: &FetchRequest) -> bool {
+    let min_bytes = u64::try_from(request.min_bytes).unwrap_or(0);
     request.max_wait.is_zero()
         || look.settled
         || look.topics.iter().all(|(_, partitions)| partitions.is_empty())
-        || u64::try_from(request.min_bytes).map_or(true, |min_bytes| look.bytes >= min_bytes)
+        || look.bytes >= min_bytes
+        || look.cut && is_there(partitions, request, min_bytes)
+}
+
+/// Whether so many bytes are there, however few of them the request takes, or a closed segment's end is.
+fn is_there(partitions: &Partitions, request: &FetchRequest, min_bytes: u64) -> bool {
+    let mut there = 0;
+    request.topics.iter().any(|(topic, fetches)| {
+        fetches.iter().any(|fetch| {
+            let partition = topic
+                .as_deref()
+                .and_then(|topic| partitions.get(topic, fetch.partition));
+            let found =
+                partition.and_then(|partition| partition.read(request.reader, fetch.offset, i32::MAX).ok());
+            let closed = found.as_ref().is_some_and(|found| found.ends_closed_segment);
+            there += found
+                .and_then(|found| found.messages)
+                .map_or(0, |slice| slice.len);
+            closed || there >= min_bytes
+        })
+    })
 }
 
 fn hosted(partitions: &Partitions, request: &FetchRequest) -> Vec<Arc<Partition>> {
@@ -94,19 +127,20 @@ fn hosted(partitions: &Partitions, request: &FetchRequest) -> Vec<Arc<Partition>
     request.topics.iter().flat_map(partition).collect()
 }
 
-fn look(partitions: &Partitions, request: &FetchRequest) -> Look {
+fn look(partitions: &Partitions, request: &FetchRequest, looking: Looking) -> Look {
     let topics = Vec::with_capacity(request.topics.len());
     let mut look = Look {
         topics,
         bytes: 0,
         counted: Vec::new(),
         settled: false,
+        cut: false,
     };
     for (topic, fetches) in &request.topics {
         let fetched = fetches
             .iter()
             .map(
-                |fetch| match find(partitions, topic.as_deref(), fetch, request.reader) {
+                |fetch| match find(partitions, topic.as_deref(), fetch, (request.reader, looking)) {
                     Ok((found, partition)) => {
                         let bytes = found.messages.as_ref().map_or(0, |slice| slice.len);
                         look.bytes += bytes;
@@ -114,6 +148,7 @@ fn look(partitions: &Partitions, request: &FetchRequest) -> Look {
                             look.counted.push((Arc::clone(partition.metrics()), bytes));
                         }
                         look.settled |= found.ends_closed_segment && bytes > 0;
+                        look.cut |= u64::try_from(fetch.max_bytes) == Ok(bytes);
                         PartitionFetched {
                             partition: fetch.partition,
                             error: ErrorCode::None,
@@ -142,7 +177,7 @@ fn find(
     partitions: &Partitions,
     topic: Option<&str>,
     fetch: &PartitionFetch,
-    reader: Reader,
+    (reader, looking): (Reader, Looking),
 ) -> Result<(Found, Arc<Partition>), ErrorCode> {
     let missing = match reader {
         Reader::DebuggingConsumer => ErrorCode::ReplicaNotAvailable,
@@ -151,9 +186,11 @@ fn find(
     let partition = topic
         .and_then(|topic| partitions.get(topic, fetch.partition))
         .ok_or(missing)?;
-    partition.metrics().fetch_requested();
     let found = partition.read(reader, fetch.offset, fetch.max_bytes);
-    if let Reader::Follower(id) = reader {
+    if looking == Looking::First {
+        partition.metrics().fetch_requested();
+    }
+    if let (Reader::Follower(id), Looking::First) = (reader, looking) {
         let position = found.is_ok().then_some(fetch.offset);
         let recorded = partition.record_fetch(id, position);
         if found.is_ok() {

@@ -2,7 +2,8 @@
 //!
 //! - Version 0 writes to ZooKeeper, on whichever broker; the topic must be known, the partition need not be, and the
 //!   metadata is thrown away.
-//! - Version 1 appends to the group's partition of `__consumer_offsets`; neither topic nor partition need exist.
+//! - Version 1 appends to the group's partition of `__consumer_offsets`; neither topic nor partition need exist. Without
+//!   the name of the group, or of a topic, all of it fails: there is no record for that.
 //! - Offsets are not checked in any way.
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::protocol::offset_commit::OffsetCommitRequest;
 use crate::protocol::offset_commit::OffsetCommitResponse;
 use crate::protocol::offset_commit::OffsetStorage;
 use crate::protocol::offset_commit::PartitionCommit;
+use crate::shutdown::Shutdown;
 use crate::types::TopicPartition;
 use crate::zookeeper::Sessions;
 
@@ -28,41 +30,52 @@ pub(crate) fn handle(
     offsets: &Arc<Offsets>,
     cache: &Arc<MetadataCache>,
     sessions: &Sessions,
+    shutdown: &Shutdown,
     request: OffsetCommitRequest,
 ) -> Reply {
-    let (offsets, cache, sessions) = (Arc::clone(offsets), Arc::clone(cache), sessions.clone());
+    let (offsets, cache) = (Arc::clone(offsets), Arc::clone(cache));
+    let (sessions, shutdown) = (sessions.clone(), shutdown.clone());
     Reply::Later(Box::pin(async move {
         let codes = match request.storage {
             OffsetStorage::ZooKeeper => to_zookeeper(&offsets, &cache, &sessions, &request).await,
-            OffsetStorage::Kafka => to_log(&offsets, &request).await,
+            OffsetStorage::Kafka => to_log(&offsets, &shutdown, &request).await,
         };
         Reply::Send(answer(request, codes).into())
     }))
 }
 
 /// The codes of all partitions, in the order of the request.
-async fn to_log(offsets: &Offsets, request: &OffsetCommitRequest) -> Vec<ErrorCode> {
-    let commits: Vec<_> = each(request)
+async fn to_log(offsets: &Offsets, shutdown: &Shutdown, request: &OffsetCommitRequest) -> Vec<ErrorCode> {
+    let nameless = |(topic, commit): (Option<&str>, &PartitionCommit)| {
+        topic.is_none() && offsets.accepts_metadata(commit.metadata.as_deref())
+    };
+    let group = request.group.as_deref().filter(|_| !each(request).any(nameless));
+    let Some(group) = group else {
+        return vec![ErrorCode::Unknown; each(request).count()];
+    };
+    let commits = each(request)
         .map(|(topic, commit)| Commit {
-            topic: topic.unwrap_or(NULL).to_owned(),
+            topic: topic.unwrap_or_default().to_owned(),
             partition: commit.partition,
             offset: commit.offset,
             metadata: commit.metadata.clone(),
             timestamp: commit.timestamp,
         })
         .collect();
-    let Some(group) = request.group.as_deref() else {
-        return vec![ErrorCode::Unknown; commits.len()];
-    };
     offsets
         .commit(group, commits)
         .await
         .into_iter()
         .map(|result| {
-            result.map_or_else(
-                |error| error_mapping::code_of_offsets(&error),
-                |()| ErrorCode::None,
-            )
+            let Err(error) = result else {
+                return ErrorCode::None;
+            };
+            let code = error_mapping::code_of_offsets(&error);
+            if error_mapping::is_fatal_to_offsets(&error) {
+                tracing::error!("group {group}: commit: {error}");
+                shutdown.fail(error);
+            }
+            code
         })
         .collect()
 }

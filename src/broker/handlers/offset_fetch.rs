@@ -2,7 +2,8 @@
 //!
 //! - Version 0 reads ZooKeeper, every other version the offsets kept in Kafka.
 //! - Nothing committed: offset -1, with error 3 in version 0 and without one in version 1.
-//! - A topic or partition that is not known comes before everything else: error 3.
+//! - A topic or partition that is not known comes before everything else: error 3. Without a group, though, one that is
+//!   known fails them all.
 
 use std::sync::Arc;
 
@@ -31,18 +32,7 @@ pub(crate) fn handle(
     request: OffsetFetchRequest,
 ) -> Reply {
     match request.storage {
-        OffsetStorage::Kafka => {
-            let topics = request
-                .topics
-                .iter()
-                .map(|(topic, partitions)| {
-                    let position =
-                        |partition: &i32| from_memory(offsets, cache, &request, topic.as_deref(), *partition);
-                    (topic.clone(), partitions.iter().map(position).collect())
-                })
-                .collect();
-            Reply::Send(OffsetFetchResponse { topics }.into())
-        }
+        OffsetStorage::Kafka => Reply::Send(from_memory(offsets, cache, request).into()),
         OffsetStorage::ZooKeeper => {
             let (cache, sessions) = (Arc::clone(cache), sessions.clone());
             Reply::Later(Box::pin(async move {
@@ -52,19 +42,38 @@ pub(crate) fn handle(
     }
 }
 
-fn from_memory(
-    offsets: &Offsets,
-    cache: &MetadataCache,
-    request: &OffsetFetchRequest,
-    topic: Option<&str>,
-    partition: i32,
-) -> PartitionOffset {
-    let Some(group) = request.group.as_deref() else {
-        return nothing(partition, ErrorCode::Unknown);
+fn from_memory(offsets: &Offsets, cache: &MetadataCache, request: OffsetFetchRequest) -> OffsetFetchResponse {
+    let is_known = |topic: Option<&str>, partition: i32| {
+        topic.is_some_and(|topic| cache.has_partition(topic, partition))
     };
-    let Some(topic) = topic.filter(|topic| cache.has_partition(topic, partition)) else {
-        return nothing(partition, ErrorCode::UnknownTopicOrPartition);
+    let group = request.group.as_deref();
+    let nobody_asks_for_a_known_one = group.is_none()
+        && request.topics.iter().any(|(topic, partitions)| {
+            partitions
+                .iter()
+                .any(|number| is_known(topic.as_deref(), *number))
+        });
+    let position = |topic: Option<&str>, partition: i32| match (group, topic) {
+        _ if nobody_asks_for_a_known_one => nothing(partition, ErrorCode::Unknown),
+        (Some(group), Some(topic)) if is_known(Some(topic), partition) => {
+            found(offsets, group, topic, partition)
+        }
+        _ => nothing(partition, ErrorCode::UnknownTopicOrPartition),
     };
+    let topics = request
+        .topics
+        .iter()
+        .map(|(topic, partitions)| {
+            let positions = partitions
+                .iter()
+                .map(|number| position(topic.as_deref(), *number));
+            (topic.clone(), positions.collect())
+        })
+        .collect();
+    OffsetFetchResponse { topics }
+}
+
+fn found(offsets: &Offsets, group: &str, topic: &str, partition: i32) -> PartitionOffset {
     match offsets.fetch(group, topic, partition) {
         Ok(Some(position)) => PartitionOffset {
             partition,
@@ -119,7 +128,11 @@ async fn stored(sessions: &Sessions, group: &str, topic: &str, partitions: &[i32
             error: ErrorCode::None,
         },
         Some(Ok(None)) => nothing(*partition, ErrorCode::UnknownTopicOrPartition),
-        Some(Err(_)) | None => nothing(*partition, ErrorCode::Unknown),
+        Some(Err(error)) => {
+            tracing::warn!("group {group}: fetch from ZooKeeper: {error}");
+            nothing(*partition, ErrorCode::Unknown)
+        }
+        None => nothing(*partition, ErrorCode::Unknown),
     };
     partitions.iter().map(position).collect()
 }

@@ -111,7 +111,7 @@ fn tiny(codec: Codec, count: usize) -> BytesMut {
 fn nested(depth: usize, innermost: BytesMut) -> BytesMut {
     (0..depth).fold(innermost, |inner, _| {
         let mut deflate = Compress::new(Compression::fast(), false);
-        let mut value = Vec::with_capacity(inner.len() + 1000);
+        let mut value = Vec::with_capacity(2 * inner.len() + 1000);
         deflate
             .compress_vec(&inner, &mut value, FlushCompress::Finish)
             .unwrap();
