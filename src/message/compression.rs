@@ -218,19 +218,22 @@ pub(super) struct Unwrapped {
 }
 
 impl Unwrapped {
-    /// Opens every wrapper of `set`, which may decompress to at most `limit` bytes in all.
-    pub(super) fn new(set: &[u8], limit: usize) -> Result<Self, Error> {
-        Self::open(set, limit, false)
+    /// Opens every wrapper of `set`, which may decompress to at most `limit` bytes in all, into `flat`, which is empty.
+    pub(super) fn new(set: &[u8], limit: usize, flat: Vec<u8>) -> Result<Self, Error> {
+        Self::open(set, (limit, flat), false)
     }
 
     /// The same, and compares the checksums of the outer wrappers.
     pub(super) fn verified(set: &[u8], limit: usize) -> Result<Self, Error> {
-        Self::open(set, limit, true)
+        Self::open(set, (limit, Vec::new()), true)
     }
 
-    fn open(set: &[u8], limit: usize, verify: bool) -> Result<Self, Error> {
+    fn open(set: &[u8], (limit, flat): (usize, Vec<u8>), verify: bool) -> Result<Self, Error> {
         let mut opening = Opening {
-            unwrapped: Self::default(),
+            unwrapped: Self {
+                flat,
+                ..Self::default()
+            },
             decompressor: Decompressor::default(),
             limit,
             decompressed: 0,

@@ -115,9 +115,13 @@ pub struct ClosedSet {
 
 impl ClosedSet {
     /// Opens wrappers.
+    ///
+    /// The memory for it is set aside in one piece, of which only what is used becomes real: one that grows leaves the
+    /// allocator with pieces of all sizes, which it does not give back.
     pub fn open(mut self, limits: &Limits) -> Result<CheckedSet, Error> {
         if self.compressed {
-            self.set.open(self.wrapped_alone, limits)?;
+            let flat = Vec::with_capacity(limits.max_decompressed_bytes);
+            self.set.open(self.wrapped_alone, limits, flat)?;
         }
         Ok(self.set)
     }
@@ -129,7 +133,7 @@ impl ClosedSet {
             ..*limits
         };
         if self.compressed {
-            match self.set.open(self.wrapped_alone, &small) {
+            match self.set.open(self.wrapped_alone, &small, Vec::new()) {
                 Err(Error::SetTooLarge { .. }) if bytes < limits.max_decompressed_bytes => {
                     return Ok(Err(self));
                 }
@@ -230,8 +234,8 @@ impl CheckedSet {
     }
 
     /// Opens the wrappers, and forgets them unless the received bytes may serve as they are.
-    fn open(&mut self, wrapped_alone: bool, limits: &Limits) -> Result<(), Error> {
-        let unwrapped = Unwrapped::new(&self.entries, limits.max_decompressed_bytes)?;
+    fn open(&mut self, wrapped_alone: bool, limits: &Limits, flat: Vec<u8>) -> Result<(), Error> {
+        let unwrapped = Unwrapped::new(&self.entries, limits.max_decompressed_bytes, flat)?;
         self.count = unwrapped.count;
         let reusable = wrapped_alone && unwrapped.framing == Some(Framing::Ours) && unwrapped.as_sent;
         if !reusable || !offsets_count_up(&unwrapped.flat) {

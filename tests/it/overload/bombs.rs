@@ -179,8 +179,8 @@ fn bombs() -> Vec<(&'static str, BytesMut, &'static [ErrorCode])> {
 fn bombs_are_refused_or_handled_within_the_limit() {
     // Many tiny messages are more than a message may be if they don't compress well.
     let settings = [
-        ("message.max.bytes", "2000000"),
-        ("replica.fetch.max.bytes", "2000000"),
+        ("message.max.bytes", "8000000"),
+        ("replica.fetch.max.bytes", "8000000"),
     ];
     let Some(mut target) = Target::start("overload-bombs", &settings) else {
         return;
