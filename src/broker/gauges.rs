@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 
 use crate::broker::offsets::Offsets;
 use crate::controller::ControllerHandle;
+use crate::controller::Status;
 use crate::log::Logs;
 use crate::metrics::Metrics;
 use crate::metrics::Scrape;
@@ -87,23 +88,7 @@ pub(crate) fn register(metrics: &Metrics, gauged: Gauged) {
         };
         scrape.gauge(names::BROKER_STATE, &[], i64::from(state));
 
-        scrape.gauge(names::ACTIVE_CONTROLLER, &[], i64::from(controller.active));
-        scrape.gauge(
-            names::OFFLINE_PARTITIONS,
-            &[],
-            count(controller.offline_partitions),
-        );
-        scrape.gauge(
-            names::PREFERRED_REPLICA_IMBALANCE,
-            &[],
-            count(controller.preferred_replica_imbalance),
-        );
-        scrape.gauge(names::GLOBAL_TOPIC_COUNT, &[], count(controller.topics));
-        scrape.gauge(names::GLOBAL_PARTITION_COUNT, &[], count(controller.partitions));
-        if controller.active {
-            scrape.gauge(names::BROKERS, &[], count(controller.brokers));
-        }
-
+        cluster(scrape, &controller);
         let (offsets, groups) = gauged.offsets.counts();
         scrape.gauge(names::OFFSETS_CACHED, &[], count(offsets));
         scrape.gauge(names::OFFSET_GROUPS, &[], count(groups));
@@ -111,6 +96,34 @@ pub(crate) fn register(metrics: &Metrics, gauged: Gauged) {
         partitions(scrape, &gauged.partitions.all());
         logs(scrape, &gauged.logs);
     });
+}
+
+/// What the controller knows; it tells alone what would be told once per broker.
+fn cluster(scrape: &mut Scrape, controller: &Status) {
+    let partitions = controller.topics.values().sum();
+    scrape.gauge(names::ACTIVE_CONTROLLER, &[], i64::from(controller.active));
+    for (metric, number) in [
+        (names::OFFLINE_PARTITIONS, controller.offline_partitions),
+        (
+            names::PREFERRED_REPLICA_IMBALANCE,
+            controller.preferred_replica_imbalance,
+        ),
+        (names::GLOBAL_TOPIC_COUNT, controller.topics.len()),
+        (names::GLOBAL_PARTITION_COUNT, partitions),
+    ] {
+        scrape.gauge(metric, &[], count(number));
+    }
+    if !controller.active {
+        return;
+    }
+    scrape.gauge(names::BROKERS, &[], count(controller.brokers.len()));
+    for broker in &controller.brokers {
+        let (id, address) = (broker.id.to_string(), broker.to_string());
+        scrape.gauge(names::BROKER_INFO, &[("id", &id), ("address", &address)], 1);
+    }
+    for (topic, partitions) in &controller.topics {
+        scrape.gauge(names::TOPIC_PARTITIONS, &[("topic", topic)], count(*partitions));
+    }
 }
 
 fn session(scrape: &mut Scrape, state: State) {

@@ -14,7 +14,9 @@ mod state;
 mod under_way;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -27,6 +29,7 @@ use crate::controller::run::Term;
 use crate::metrics::ControllerMetrics;
 use crate::shutdown::Shutdown;
 use crate::types::BrokerId;
+use crate::types::Endpoint;
 use crate::types::TopicPartition;
 use crate::zookeeper;
 use crate::zookeeper::Election;
@@ -87,12 +90,10 @@ pub struct Status {
     pub controller: Option<BrokerId>,
     /// Whether this process is.
     pub active: bool,
-    /// Live brokers (0 unless active; so are the others).
-    pub brokers: usize,
-    /// Topics.
-    pub topics: usize,
-    /// Partitions.
-    pub partitions: usize,
+    /// Live brokers (none unless active; so are the others).
+    pub brokers: Vec<Endpoint>,
+    /// How many partitions each topic has.
+    pub topics: BTreeMap<Arc<str>, usize>,
     /// Partitions without a live leader.
     pub offline_partitions: usize,
     /// Partitions that are not led by their first replica.

@@ -176,7 +176,7 @@ impl Term {
                     self.elect_preferred(&partitions).await?;
                     self.store.remove_preferred_elections().await?;
                 }
-                Event::DeletionsWanted(topics) => self.deletions_wanted(topics).await?,
+                Event::DeletionsWanted => self.deletions_wanted().await?,
                 Event::ReplicasDeleted(broker, replicas) => self.replicas_deleted(broker, replicas),
                 Event::ControlledShutdown(broker, answer) => {
                     let remaining = self.controlled_shutdown(broker).await?;
@@ -358,12 +358,12 @@ impl Term {
     }
 
     fn publish(&self) {
+        let brokers = self.state.brokers.values();
         self.status.send_replace(Status {
             controller: Some(self.me),
             active: true,
-            brokers: self.state.brokers.len(),
-            topics: self.state.topics().len(),
-            partitions: self.state.assignments.len(),
+            brokers: brokers.map(|broker| broker.endpoint.clone()).collect(),
+            topics: self.state.topic_sizes(),
             offline_partitions: self.state.offline_partitions(),
             preferred_replica_imbalance: self.state.preferred_replica_imbalance(),
         });

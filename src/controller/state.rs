@@ -123,15 +123,20 @@ impl ClusterState {
 
     /// Topics that have at least one partition assigned.
     pub(crate) fn topics(&self) -> BTreeSet<Arc<str>> {
-        let mut topics: BTreeSet<Arc<str>> = BTreeSet::new();
-        let mut last: Option<&Arc<str>> = None;
+        self.topic_sizes().into_keys().collect()
+    }
+
+    /// How many partitions each of them has.
+    pub(crate) fn topic_sizes(&self) -> BTreeMap<Arc<str>, usize> {
+        let mut sizes: Vec<(Arc<str>, usize)> = Vec::new();
         for partition in self.assignments.keys() {
-            if last != Some(&partition.topic) {
-                topics.insert(Arc::clone(&partition.topic));
-                last = Some(&partition.topic);
+            // They are in the order of their topics.
+            match sizes.last_mut() {
+                Some((topic, size)) if *topic == partition.topic => *size += 1,
+                _ => sizes.push((Arc::clone(&partition.topic), 1)),
             }
         }
-        topics
+        sizes.into_iter().collect()
     }
 
     /// Partitions that have one of these brokers among their replicas, and a leadership.

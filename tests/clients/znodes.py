@@ -10,6 +10,7 @@ import json
 import sys
 
 from kazoo.client import KazooClient
+from kazoo.exceptions import NodeExistsError
 from kazoo.exceptions import NoNodeError
 from kazoo.security import make_acl
 
@@ -48,8 +49,10 @@ def main():
         elif command == "create-read-only":
             zk.create(sys.argv[3], acl=[make_acl("world", "anyone", read=True)])
         elif command == "put":
-            zk.ensure_path(sys.argv[3])
-            zk.set(sys.argv[3], sys.argv[4].encode())
+            try:
+                zk.create(sys.argv[3], sys.argv[4].encode(), makepath=True)
+            except NodeExistsError:
+                zk.set(sys.argv[3], sys.argv[4].encode())
         elif command == "delete":
             zk.delete(sys.argv[3], recursive=True)
         else:
