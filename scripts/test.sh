@@ -10,10 +10,11 @@ die() { printf 'error: %s\nhint: %s\n' "$1" "$2" >&2; exit 1; }
 
 install_packages() {
   local missing=() pair
-  for pair in kcat:kcat java:default-jdk-headless mvn:maven strace:strace ip:iproute2 script:bsdutils unshare:util-linux \
-    flock:util-linux python3:python3; do
+  for pair in kcat:kcat java:default-jdk-headless mvn:maven strace:strace faketime:faketime ip:iproute2 script:bsdutils \
+    unshare:util-linux flock:util-linux python3:python3 gcc:gcc; do
     command -v "${pair%%:*}" > /dev/null || missing+=("${pair#*:}")
   done
+  [[ -e /usr/include/librdkafka/rdkafka.h ]] || missing+=(librdkafka-dev libc6-dev)
   python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3-venv)
   [[ -n ${ZOOKEEPER_HOME:-} || -e /usr/share/java/zookeeper.jar ]] || missing+=(zookeeper)
   ((${#missing[@]})) || return 0

@@ -38,12 +38,21 @@
 //! state, `controller/channel` sends `LeaderAndIsr` and `UpdateMetadata` over a socket, to this very process like to any
 //! other; `replication/partitions` takes the role. Controller and partitions meet nowhere else.
 //!
+//! # How a follower follows
+//!
+//! `replication/fetcher` asks the leader for all partitions at once, from where each of them is known to be the leader's;
+//! `partition/follow` compares what comes with what is there (`reconcile`), cuts at the first difference and appends. Its
+//! next fetch tells the leader how far it is: `partition/lead` notes it, which may move the high watermark and wake
+//! waiting producers. Who keeps up is in sync: `isr` decides, `isr_change` writes it to ZooKeeper.
+//!
 //! # What is not obvious
 //!
 //! - The high watermark and the log end offset are published together, under the lock that orders appends of one
 //!   partition; a reader that takes them one by one may see them apart.
-//! - A waiting append belongs to one leader epoch. When the epoch changes it fails, even if this broker leads again:
-//!   the message may have been truncated in between.
+//! - A waiting append belongs to one leadership. When that ends it fails, even if this broker leads again: the message
+//!   may have been truncated in between. The next leader epoch with the same leader goes on with it, a gap does not.
+//! - A follower never truncates because of an order, only because of what its leader sent. 0.8.2.2 cuts to the high
+//!   watermark first, which lags behind what is committed.
 //! - The lock of a data directory is a POSIX record lock, because Java takes that kind. It is lost when *any* descriptor
 //!   of the file is closed in this process: nobody may open `.lock` a second time.
 //! - ZooKeeper 3.4 knows no `create2`, no persistent watches, and the client library's `multi` can't create there.

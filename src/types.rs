@@ -61,7 +61,11 @@ pub struct Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
     }
 }
 
@@ -100,6 +104,38 @@ mod tests {
         assert_eq!(java_hash("polygenelubricants"), i32::MIN);
         assert_eq!(java_abs(java_hash("polygenelubricants")), 0);
         assert_eq!(java_abs(java_hash("my-group")) % 50, 12);
+    }
+
+    /// The rows of a table that the reference computed.
+    fn table(name: &str) -> Vec<serde_json::Value> {
+        let path = format!("{}/tests/fixtures/tables/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let mut table: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        table["rows"].take().as_array().unwrap().clone()
+    }
+
+    #[test]
+    fn groups_fall_on_the_partitions_that_the_reference_says() {
+        for row in table("offsets-partition") {
+            let hash = java_hash(row["group"].as_str().unwrap());
+            assert_eq!(i64::from(hash), row["hash"], "{row}");
+            assert_eq!(i64::from(java_abs(hash)), row["abs"], "{row}");
+            for (count, partition) in [1, 4, 7, 50, 100]
+                .iter()
+                .zip(row["partitions"].as_array().unwrap())
+            {
+                assert_eq!(i64::from(java_abs(hash) % count), *partition, "{row}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_reference_allows_the_same_names() {
+        for row in table("names") {
+            let Some(name) = row["name"].as_str() else {
+                continue;
+            };
+            assert_eq!(is_legal_topic_name(name), row["topic_error"].is_null(), "{row}");
+        }
     }
 
     #[test]

@@ -27,6 +27,11 @@ pub(crate) fn is_fatal(error: &replication::Error) -> bool {
     matches!(error, replication::Error::Log(log::Error::Io { .. }))
 }
 
+/// As [`is_fatal`], for a commit.
+pub(crate) fn is_fatal_to_offsets(error: &offsets::Error) -> bool {
+    matches!(error, offsets::Error::Append(error) if is_fatal(error))
+}
+
 fn code_of_log(error: &log::Error) -> ErrorCode {
     match error {
         log::Error::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,

@@ -26,14 +26,18 @@ use crate::broker::settings;
 use crate::broker::start_error::StartError;
 use crate::broker::ticks;
 use crate::broker::ticks::Ticked;
+use crate::broker::topic_configs;
 use crate::broker::topic_configs::TopicConfigs;
 use crate::controller::ControllerHandle;
+use crate::log::LogConfig;
 use crate::log::Logs;
 use crate::metrics::Metrics;
 use crate::replication::ControllerEpoch;
 use crate::replication::HighWatermarks;
 use crate::replication::Partitions;
+use crate::replication::keep_isrs;
 use crate::shutdown::Shutdown;
+use crate::zookeeper;
 use crate::zookeeper::SessionId;
 use crate::zookeeper::Sessions;
 use crate::zookeeper::Store;
@@ -48,6 +52,7 @@ pub(crate) struct Foundation {
     pub(crate) opened_in: Duration,
     pub(crate) topics: usize,
     pub(crate) partitions: Arc<Partitions>,
+    pub(crate) metadata: Arc<MetadataCache>,
     pub(crate) shutdown: Shutdown,
     /// The limit of open files, before and after it was raised.
     pub(crate) open_files: (u64, u64),
@@ -63,15 +68,18 @@ impl Foundation {
         registered: watch::Receiver<Option<SessionId>>,
     ) -> Result<Handlers, StartError> {
         // A controller that was replaced before this broker started is refused from the first request on.
-        let epoch = self
-            .store
-            .controller_epoch()
-            .await?
-            .map_or(0, |epoch| epoch.value);
+        let epoch = match self.store.controller_epoch().await {
+            Ok(epoch) => epoch.map_or(0, |epoch| epoch.value),
+            Err(error @ zookeeper::Error::Corrupt { .. }) => {
+                tracing::error!("{error}; there is no new controller until it is mended");
+                0
+            }
+            Err(error) => return Err(error.into()),
+        };
         let (new_topics, offsets_topic) = settings::topics(&self.config);
         Ok(Handlers::new(Parts {
             partitions: Arc::clone(&self.partitions),
-            metadata: Arc::new(MetadataCache::default()),
+            metadata: Arc::clone(&self.metadata),
             offsets: Arc::clone(offsets),
             auto_create: Arc::new(AutoCreate::new(
                 self.sessions.clone(),
@@ -92,6 +100,8 @@ impl Foundation {
     /// Lets the metrics see what is here.
     pub(crate) fn gauge(&self, offsets: &Arc<Offsets>, controller: &ControllerHandle, state: &StateGauge) {
         let gauged = Gauged {
+            id: self.config.id,
+            metadata: Arc::clone(&self.metadata),
             partitions: Arc::clone(&self.partitions),
             logs: Arc::clone(&self.logs),
             offsets: Arc::clone(offsets),
@@ -100,6 +110,18 @@ impl Foundation {
             state: state.clone(),
         };
         gauges::register(&self.metrics, gauged);
+    }
+
+    /// Marks the data directories as this broker's. Not before it is registered: who starts with an id that is taken
+    /// must be able to take another one.
+    pub(crate) async fn mark_directories(&self) -> Result<(), StartError> {
+        let (id, directories) = (self.config.id, self.config.logs.directories.clone());
+        let mark = move || {
+            let mut directories = directories.iter();
+            directories.try_for_each(|directory| meta_properties::mark(directory, id))
+        };
+        let marked = tokio::task::spawn_blocking(mark).await;
+        Ok(marked.map_err(|panicked| StartError::Panicked(panicked.to_string()))??)
     }
 
     /// Starts what a registered broker does beside answering requests.
@@ -120,6 +142,13 @@ impl Foundation {
             shutdown.clone(),
         );
         tasks.spawn(live);
+        tasks.spawn(keep_isrs(
+            Arc::clone(&partitions),
+            sessions.clone(),
+            metrics.replication().clone(),
+            config.replication.lag_time_max,
+            shutdown.clone(),
+        ));
         tasks.spawn(gauges::follow_session(metrics, sessions, shutdown.clone()));
         ticks::start(
             tasks,
@@ -128,6 +157,7 @@ impl Foundation {
                 logs,
                 partitions,
                 offsets,
+                clock: Arc::default(),
             },
             &shutdown,
         );
@@ -154,7 +184,7 @@ pub(crate) async fn lay_foundation(
     let opened = tokio::task::spawn_blocking(move || {
         let logs = Logs::open(&logs_config)?;
         for directory in &directories {
-            meta_properties::mark(directory, id)?;
+            meta_properties::refuse_foreign(directory, id)?;
         }
         let high_watermarks = HighWatermarks::open(&directories)?;
         Ok::<_, StartError>((Arc::new(logs), high_watermarks))
@@ -162,7 +192,13 @@ pub(crate) async fn lay_foundation(
     let (logs, high_watermarks) = opened
         .await
         .map_err(|panicked| StartError::Panicked(panicked.to_string()))??;
-    let partitions = Partitions::new(config.id, Arc::clone(&logs), high_watermarks, metrics.clone());
+    let partitions = Partitions::new(
+        config.id,
+        (Arc::clone(&logs), high_watermarks),
+        metrics.clone(),
+        settings::replication(&config),
+        shutdown.clone(),
+    );
     Ok(Foundation {
         config,
         metrics,
@@ -172,20 +208,21 @@ pub(crate) async fn lay_foundation(
         opened_in: opening.elapsed(),
         topics,
         partitions: Arc::new(partitions),
+        metadata: Arc::default(),
         shutdown,
         open_files,
     })
 }
 
 /// The settings of every topic, for the logs that are about to be opened. A node that can't be read leaves the broker's
-/// settings in force: 0.8.2.2 would not start.
+/// settings in force, with nothing deleted: 0.8.2.2 would not start.
 async fn topic_overrides(store: &Store) -> Result<HashMap<String, BTreeMap<String, String>>, StartError> {
     let topics = store.topics().await?;
     let overrides = store.topic_configs(&topics).await;
     let readable = |(topic, overrides): (String, Result<BTreeMap<String, String>, _>)| {
         let overrides = overrides.unwrap_or_else(|error| {
-            tracing::error!("{topic}: its settings are not readable ({error}); the broker's are used");
-            BTreeMap::new()
+            topic_configs::tell_unreadable(&topic, &error);
+            LogConfig::overrides_keeping_everything()
         });
         (topic, overrides)
     };

@@ -2,15 +2,20 @@
 //!
 //! Series of partitions come from what is here at the moment, so they go when a partition goes.
 
+mod cluster;
+mod groups;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering;
 
+use crate::broker::gauges::groups::Position;
+use crate::broker::metadata_cache::MetadataCache;
+use crate::broker::offsets::Key;
 use crate::broker::offsets::Offsets;
 use crate::controller::ControllerHandle;
-use crate::controller::Status;
 use crate::log::Logs;
 use crate::metrics::Metrics;
 use crate::metrics::Scrape;
@@ -19,6 +24,7 @@ use crate::replication::Partition;
 use crate::replication::Partitions;
 use crate::replication::RoleName;
 use crate::shutdown::Shutdown;
+use crate::types::BrokerId;
 use crate::zookeeper::Sessions;
 use crate::zookeeper::State;
 
@@ -67,6 +73,8 @@ impl StateGauge {
 /// Where the gauges get their values from.
 #[derive(Debug, Clone)]
 pub(crate) struct Gauged {
+    pub(crate) id: BrokerId,
+    pub(crate) metadata: Arc<MetadataCache>,
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) logs: Arc<Logs>,
     pub(crate) offsets: Arc<Offsets>,
@@ -88,42 +96,53 @@ pub(crate) fn register(metrics: &Metrics, gauged: Gauged) {
         };
         scrape.gauge(names::BROKER_STATE, &[], i64::from(state));
 
-        cluster(scrape, &controller);
+        scrape.gauge(names::ACTIVE_CONTROLLER, &[], i64::from(controller.active));
+        scrape.gauge(
+            names::OFFLINE_PARTITIONS,
+            &[],
+            count(controller.offline_partitions),
+        );
+        scrape.gauge(
+            names::PREFERRED_REPLICA_IMBALANCE,
+            &[],
+            count(controller.preferred_replica_imbalance),
+        );
+        scrape.gauge(names::GLOBAL_TOPIC_COUNT, &[], count(controller.topics));
+        scrape.gauge(names::GLOBAL_PARTITION_COUNT, &[], count(controller.partitions));
+        if controller.active {
+            scrape.gauge(names::BROKERS, &[], count(controller.brokers));
+        }
+
         let (offsets, groups) = gauged.offsets.counts();
         scrape.gauge(names::OFFSETS_CACHED, &[], count(offsets));
         scrape.gauge(names::OFFSET_GROUPS, &[], count(groups));
+        groups::groups(scrape, &positions(&gauged));
+        cluster::cluster(scrape, &gauged.metadata, gauged.id, controller.active);
         session(scrape, *gauged.sessions.subscribe().borrow());
         partitions(scrape, &gauged.partitions.all());
+        scrape.gauge(
+            names::FETCHER_MIN_FETCH_RATE,
+            &[],
+            gauged.partitions.min_fetch_rate(),
+        );
         logs(scrape, &gauged.logs);
     });
 }
 
-/// What the controller knows; it tells alone what would be told once per broker.
-fn cluster(scrape: &mut Scrape, controller: &Status) {
-    let partitions = controller.topics.values().sum();
-    scrape.gauge(names::ACTIVE_CONTROLLER, &[], i64::from(controller.active));
-    for (metric, number) in [
-        (names::OFFLINE_PARTITIONS, controller.offline_partitions),
-        (
-            names::PREFERRED_REPLICA_IMBALANCE,
-            controller.preferred_replica_imbalance,
-        ),
-        (names::GLOBAL_TOPIC_COUNT, controller.topics.len()),
-        (names::GLOBAL_PARTITION_COUNT, partitions),
-    ] {
-        scrape.gauge(metric, &[], count(number));
-    }
-    if !controller.active {
-        return;
-    }
-    scrape.gauge(names::BROKERS, &[], count(controller.brokers.len()));
-    for broker in &controller.brokers {
-        let (id, address) = (broker.id.to_string(), broker.to_string());
-        scrape.gauge(names::BROKER_INFO, &[("id", &id), ("address", &address)], 1);
-    }
-    for (topic, partitions) in &controller.topics {
-        scrape.gauge(names::TOPIC_PARTITIONS, &[("topic", topic)], count(*partitions));
-    }
+/// What the groups have committed here, with the ends of the partitions that this broker leads.
+fn positions(gauged: &Gauged) -> Vec<Position> {
+    let with_end = |(key, offset): (Key, i64)| {
+        let led = gauged.partitions.get(&key.topic, key.partition);
+        let led = led.filter(|partition| partition.leads());
+        Position {
+            end: led.map(|partition| partition.high_watermark()),
+            group: key.group,
+            topic: key.topic,
+            partition: key.partition,
+            offset,
+        }
+    };
+    gauged.offsets.positions().into_iter().map(with_end).collect()
 }
 
 fn session(scrape: &mut Scrape, state: State) {
@@ -140,6 +159,7 @@ fn session(scrape: &mut Scrape, state: State) {
 
 fn partitions(scrape: &mut Scrape, partitions: &[Arc<Partition>]) {
     let (mut kept, mut led, mut under_replicated, mut under_min_isr) = (0, 0, 0, 0);
+    let (mut max_lag, mut failed) = (0, 0);
     for partition in partitions {
         let Some((role, _)) = partition.role() else {
             continue;
@@ -155,10 +175,18 @@ fn partitions(scrape: &mut Scrape, partitions: &[Arc<Partition>]) {
             under_min_isr += i64::from(in_sync < required);
             leader(scrape, partition, in_sync, required);
         }
+        let lag = partition.lag();
+        max_lag = max_lag.max(lag.unwrap_or(0));
+        failed += i64::from(partition.is_halted());
         labelled(partition, |labels| {
             scrape.gauge(names::UNDER_REPLICATED, labels, i64::from(short));
+            if let Some(lag) = lag {
+                scrape.gauge(names::FETCHER_CONSUMER_LAG, labels, lag);
+            }
         });
     }
+    scrape.gauge(names::FETCHER_MAX_LAG, &[], max_lag);
+    scrape.gauge(names::FETCHER_FAILED_PARTITIONS, &[], failed);
     scrape.gauge(names::PARTITION_COUNT, &[], kept);
     scrape.gauge(names::LEADER_COUNT, &[], led);
     scrape.gauge(names::UNDER_REPLICATED_PARTITIONS, &[], under_replicated);

@@ -11,7 +11,7 @@ pub mod limits;
 mod live;
 mod meta_properties;
 mod metadata_cache;
-mod offsets;
+pub mod offsets;
 pub mod preflight;
 mod refusals;
 mod registration;
@@ -38,6 +38,7 @@ use crate::broker::gauges::StateGauge;
 use crate::broker::offsets::Offsets;
 use crate::broker::registration::Registration;
 pub use crate::broker::start_error::StartError;
+pub use crate::broker::start_error::hint_about;
 pub use crate::broker::summary::Summary;
 use crate::broker::topic_configs::TopicConfigs;
 use crate::controller::Controller;
@@ -158,6 +159,7 @@ impl Broker {
             .spawn(configs.follow_changes(partitions, shutdown.clone()));
 
         let registered = registration.register().await?;
+        foundation.mark_directories().await?;
         self.leaving = Some(Leaving {
             me: config.id,
             config: config.controlled_shutdown.clone(),
@@ -194,6 +196,7 @@ impl Broker {
             tracing::warn!("some tasks did not end in time; stopping without them");
             self.tasks.shutdown().await;
         }
+        self.partitions.stop_following().await;
         let (partitions, logs) = (Arc::clone(&self.partitions), Arc::clone(&self.logs));
         let closed = tokio::task::spawn_blocking(move || {
             let written = partitions.checkpoint_high_watermarks();

@@ -65,7 +65,9 @@ impl Registration {
     pub(crate) async fn keep(self, first: Store) -> zookeeper::Error {
         let mut store = first;
         loop {
-            store.ended().await;
+            if let Err(error) = self.keep_in(&store).await {
+                return error;
+            }
             self.session.send_replace(None);
             store = match self.sessions.next_after(Some(store.session_id())).await {
                 Ok(next) => next,
@@ -74,6 +76,27 @@ impl Registration {
             if let Err(error) = self.insist(&store).await {
                 return error;
             }
+        }
+    }
+
+    /// Puts the node right whenever somebody has deleted or damaged it, until the session is over.
+    async fn keep_in(&self, store: &Store) -> Result<(), zookeeper::Error> {
+        let mut node = store.watch_broker(self.broker.id);
+        loop {
+            let found = match node.next().await {
+                Ok(Some(found)) if (&found.host, found.port) == (&self.broker.host, self.broker.port) => {
+                    continue;
+                }
+                Ok(Some(found)) => format!("says {}:{}", found.host, found.port),
+                Ok(None) => "is gone".to_owned(),
+                Err(error @ zookeeper::Error::Corrupt { .. }) => error.to_string(),
+                Err(_) => {
+                    store.ended().await;
+                    return Ok(());
+                }
+            };
+            tracing::warn!("this broker's node in ZooKeeper was changed by somebody else: {found}");
+            self.insist(store).await?;
         }
     }
 

@@ -24,6 +24,7 @@ use crate::message::Codec;
 use crate::metrics::ControllerMetrics;
 use crate::net::ListenerConfig;
 use crate::protocol::produce::Acks;
+use crate::replication;
 use crate::zookeeper;
 
 /// Answers under way when the broker stops may take this long.
@@ -31,6 +32,9 @@ const DRAIN: Duration = Duration::from_secs(2);
 
 /// For what has no limit.
 const NEVER: Duration = Duration::MAX;
+
+/// What one read of the offsets' log may decompress to: brokers wrote it, and it must stay readable.
+const OFFSETS_DECOMPRESSED_MAX: usize = 128 << 20;
 
 pub(crate) fn zookeeper(config: &BrokerConfig) -> zookeeper::Config {
     let zookeeper = &config.zookeeper;
@@ -109,6 +113,17 @@ pub(crate) fn logs(
     }
 }
 
+pub(crate) fn replication(config: &BrokerConfig) -> replication::Config {
+    let replication = &config.replication;
+    replication::Config {
+        fetchers: replication.fetchers,
+        fetch_max_bytes: replication.fetch_max_bytes,
+        fetch_wait_max: replication.fetch_wait_max,
+        fetch_min_bytes: replication.fetch_min_bytes,
+        socket_timeout: replication.socket_timeout,
+    }
+}
+
 pub(crate) fn controller(
     config: &BrokerConfig,
     bound: SocketAddr,
@@ -183,7 +198,7 @@ pub(crate) fn offsets(config: &BrokerConfig) -> offsets::Config {
             OffsetsCodec::Lz4 => Codec::Lz4,
         },
         retention: offsets.retention,
-        max_decompressed_bytes: LogConfig::default().max_decompressed_bytes,
+        max_decompressed_bytes: OFFSETS_DECOMPRESSED_MAX,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Why a broker did not start, and what to do about it.
 
+use std::error::Error;
 use std::io;
+use std::path::Path;
 
 use crate::broker::meta_properties;
 use crate::log;
@@ -39,6 +41,23 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// The settings that it comes from: of several for one thing, one is set.
+    pub fn keys(&self) -> &'static [&'static str] {
+        match self {
+            Self::ZooKeeper(zookeeper::Error::BrokerIdTaken { .. }) => &["broker.id"],
+            Self::ZooKeeper(
+                zookeeper::Error::Unreachable { .. }
+                | zookeeper::Error::NoChroot { .. }
+                | zookeeper::Error::Address { .. },
+            ) => &["zookeeper.connect"],
+            Self::ZooKeeper(zookeeper::Error::Auth { .. }) => &["zookeeper.auth"],
+            Self::Log(_) | Self::Directory(_) => &["log.dirs", "log.dir"],
+            Self::Listen(net::Error::Listen { .. }) => &["port"],
+            Self::Metrics(_) => &["metrics.listen"],
+            _ => &[],
+        }
+    }
+
     /// One thing to try.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -60,8 +79,17 @@ impl StartError {
             Self::Directory(meta_properties::Error::Io { .. }) => {
                 Some("set log.dirs to directories that this user may create or write".into())
             }
+            Self::Replication(replication::Error::Log(error)) => log_hint(error),
             Self::Replication(_) | Self::Bound(_) | Self::Panicked(_) => None,
         }
+    }
+}
+
+/// One thing to try about what stopped a running broker.
+pub fn hint_about(cause: &(dyn Error + 'static)) -> Option<String> {
+    match cause.downcast_ref() {
+        Some(replication::Error::Log(error)) => log_hint(error),
+        _ => cause.downcast_ref().and_then(log_hint),
     }
 }
 
@@ -98,8 +126,22 @@ fn log_hint(error: &log::Error) -> Option<String> {
         log::Error::DuplicatePartition { .. } => {
             "move the older of the two out of the data directories".into()
         }
+        log::Error::Io { path, source } => disk_hint(path, source),
         _ => return None,
     })
+}
+
+fn disk_hint(path: &Path, failure: &io::Error) -> String {
+    let path = path.display();
+    match failure.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            format!("free some space on the disk of {path}, then start again")
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            format!("make {path} writable for this user, then start again")
+        }
+        _ => format!("see what the system says about the disk of {path} (dmesg), then start again"),
+    }
 }
 
 fn holder(port: u16) -> String {

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
-use std::time::SystemTime;
 
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -14,6 +13,7 @@ use tokio::time::interval_at;
 use crate::broker::config::BrokerConfig;
 use crate::broker::offsets::Offsets;
 use crate::log::Logs;
+use crate::log::WallClock;
 use crate::replication;
 use crate::replication::Partitions;
 use crate::shutdown::Shutdown;
@@ -33,6 +33,7 @@ pub(crate) struct Ticked {
     pub(crate) logs: Arc<Logs>,
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) offsets: Arc<Offsets>,
+    pub(crate) clock: Arc<WallClock>,
 }
 
 /// Starts all ticks.
@@ -41,7 +42,7 @@ pub(crate) fn start(tasks: &mut JoinSet<()>, config: &BrokerConfig, ticked: &Tic
         tasks.spawn(on_disk(first, period, ticked.clone(), work, shutdown.clone()));
     };
     every(FIRST, config.logs.retention_check_interval, |on| {
-        Ok(on.logs.apply_retention(SystemTime::now())?)
+        Ok(on.logs.apply_retention(&on.clock.read())?)
     });
     every(FIRST, config.logs.checkpoint_interval, |on| {
         Ok(on.logs.checkpoint_recovery_points()?)
@@ -49,6 +50,8 @@ pub(crate) fn start(tasks: &mut JoinSet<()>, config: &BrokerConfig, ticked: &Tic
     let flushes = config.logs.flush_check_interval.unwrap_or(FLUSHES);
     every(flushes, flushes, |on| Ok(on.logs.flush_due(Instant::now())?));
     every(DELETIONS, DELETIONS, |on| {
+        // Often, so that no setting of the clock is missed.
+        on.clock.read();
         Ok(on.logs.delete_due_files(Instant::now())?)
     });
     let checkpoint = config.replication.checkpoint_interval;
@@ -56,11 +59,7 @@ pub(crate) fn start(tasks: &mut JoinSet<()>, config: &BrokerConfig, ticked: &Tic
         on.partitions.checkpoint_high_watermarks()
     });
     let expiry = config.offsets.retention_check_interval;
-    tasks.spawn(expire_offsets(
-        expiry,
-        Arc::clone(&ticked.offsets),
-        shutdown.clone(),
-    ));
+    tasks.spawn(expire_offsets(expiry, ticked.clone(), shutdown.clone()));
 }
 
 type Work = fn(&Ticked) -> Result<(), replication::Error>;
@@ -90,12 +89,12 @@ async fn on_disk(first: Duration, period: Duration, on: Ticked, work: Work, mut 
     }
 }
 
-async fn expire_offsets(period: Duration, offsets: Arc<Offsets>, mut shutdown: Shutdown) {
+async fn expire_offsets(period: Duration, on: Ticked, mut shutdown: Shutdown) {
     let mut ticks = interval_at(tokio::time::Instant::now() + period, period);
     loop {
         tokio::select! {
             () = shutdown.requested() => return,
-            _ = ticks.tick() => offsets.expire().await,
+            _ = ticks.tick() => on.offsets.expire(&on.clock.read()).await,
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::broker::StartError;
 use crate::broker::Summary;
 use crate::broker::config::BrokerConfig;
 use crate::broker::config::Loaded;
+use crate::broker::hint_about;
 use crate::broker::preflight;
 use crate::broker::preflight::Severity;
 use crate::shutdown::Reason;
@@ -83,10 +84,10 @@ pub(super) async fn serve(
         // What came first is what a person should look at.
         (Some(Reason::Failed(cause)), result) => {
             if let Err(failure) = result {
-                error!("{failure}");
+                error!("not stopped cleanly: {}", failure.to_string().replace('\n', "; "));
             }
             let known = cause.downcast_ref::<Failure>().cloned();
-            Err(known.unwrap_or_else(|| Failure::of(&*cause, None)))
+            Err(known.unwrap_or_else(|| Failure::of(&*cause, hint_about(&*cause))))
         }
         (_, result) => result,
     }
@@ -118,7 +119,14 @@ async fn live(
     wish: &Wish,
     ready: impl FnOnce(&Summary),
 ) -> Result<(), Failure> {
-    let failure = |error: StartError| Failure::of(&error, error.hint());
+    let places = config.places.clone();
+    let failure = |error: StartError| {
+        let failure = Failure::of(&error, error.hint());
+        match error.keys() {
+            [] => failure,
+            keys => failure.at(&places.of(keys)),
+        }
+    };
     let mut stopping = trigger.signal();
     // What operators of 0.8 look for in their logs.
     let server = format!("[Kafka Server {}]", config.id);

@@ -16,8 +16,8 @@ use crate::zookeeper::Versioned;
 /// What a watch has seen, somebody asked for, or a broker answered.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// Brokers came or went.
-    BrokersChanged(BTreeMap<BrokerId, Broker>),
+    /// Brokers came or went: those that are there, and those that are there with a node that can't be read.
+    BrokersChanged(BTreeMap<BrokerId, Broker>, Vec<BrokerId>),
     /// Topics came or went.
     TopicsChanged(BTreeSet<Arc<str>>),
     /// A topic's partitions or replicas are these now; none if its node is gone.

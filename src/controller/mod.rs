@@ -14,14 +14,13 @@ mod state;
 mod under_way;
 mod watch;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::sync::watch as channel_watch;
+use tokio::time::Instant;
 
 pub use crate::controller::channel::Calls;
 use crate::controller::event::Event;
@@ -29,7 +28,6 @@ use crate::controller::run::Term;
 use crate::metrics::ControllerMetrics;
 use crate::shutdown::Shutdown;
 use crate::types::BrokerId;
-use crate::types::Endpoint;
 use crate::types::TopicPartition;
 use crate::zookeeper;
 use crate::zookeeper::Election;
@@ -40,8 +38,10 @@ use crate::zookeeper::Store;
 /// Events waiting for the loop; a watch that meets a full queue waits, and then tells the newest state.
 const EVENTS: usize = 1024;
 
-/// Pause after a term that ended in an error.
+/// Pause after a term that ended in an error; it doubles while nothing else happens.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(500);
+/// As long as it gets: so late somebody who mends a node in ZooKeeper may be noticed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// What a controller needs to know of its broker.
 #[derive(Debug, Clone)]
@@ -90,10 +90,12 @@ pub struct Status {
     pub controller: Option<BrokerId>,
     /// Whether this process is.
     pub active: bool,
-    /// Live brokers (none unless active; so are the others).
-    pub brokers: Vec<Endpoint>,
-    /// How many partitions each topic has.
-    pub topics: BTreeMap<Arc<str>, usize>,
+    /// Live brokers (0 unless active; so are the others).
+    pub brokers: usize,
+    /// Topics.
+    pub topics: usize,
+    /// Partitions.
+    pub partitions: usize,
     /// Partitions without a live leader.
     pub offline_partitions: usize,
     /// Partitions that are not led by their first replica.
@@ -194,7 +196,9 @@ impl Controller {
 
     /// Contends for as long as the session lives.
     async fn contend(&mut self, store: &Store, first_round: &mut Option<oneshot::Sender<()>>) {
+        let mut pause = PAUSE_AFTER_ERROR;
         loop {
+            let began = Instant::now();
             let result = tokio::select! {
                 () = store.ended() => break,
                 result = self.one_election(store, first_round) => result,
@@ -202,10 +206,17 @@ impl Controller {
             self.step_down();
             if let Err(error) = result {
                 tracing::warn!("controller: {error}");
-                if let Err(error) = store.resign_controller(self.config.me).await {
+                if let Err(error) = store.resign_controller().await {
                     tracing::warn!("controller: give the office back: {error}");
                 }
-                tokio::time::sleep(PAUSE_AFTER_ERROR).await;
+                if began.elapsed() > LONGEST_PAUSE {
+                    pause = PAUSE_AFTER_ERROR;
+                }
+                tokio::select! {
+                    () = store.ended() => break,
+                    () = tokio::time::sleep(pause) => {}
+                }
+                pause = LONGEST_PAUSE.min(pause * 2);
             }
         }
         self.step_down();

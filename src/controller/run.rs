@@ -158,7 +158,9 @@ impl Term {
         let mut changed = BTreeSet::new();
         for event in batch {
             match event {
-                Event::BrokersChanged(brokers) => Box::pin(self.brokers_changed(brokers)).await?,
+                Event::BrokersChanged(brokers, unreadable) => {
+                    Box::pin(self.brokers_changed(brokers, &unreadable)).await?;
+                }
                 Event::TopicsChanged(topics) => self.topics_changed(&topics),
                 Event::AssignmentChanged(topic, assignment) => {
                     if self.assignment_changed(&topic, assignment) {
@@ -197,7 +199,17 @@ impl Term {
     }
 
     /// A broker that came back unseen is one that went and one that came.
-    async fn brokers_changed(&mut self, brokers: BTreeMap<BrokerId, Broker>) -> Result<(), zookeeper::Error> {
+    async fn brokers_changed(
+        &mut self,
+        mut brokers: BTreeMap<BrokerId, Broker>,
+        unreadable: &[BrokerId],
+    ) -> Result<(), zookeeper::Error> {
+        // It is there, whatever it says: nobody takes its partitions away.
+        for id in unreadable {
+            if let Some(known) = self.state.brokers.get(id) {
+                brokers.entry(*id).or_insert_with(|| known.clone());
+            }
+        }
         let known = &self.state.brokers;
         let mut between = brokers.clone();
         between.retain(|id, broker| known.get(id).is_none_or(|known| known == broker));
@@ -358,12 +370,12 @@ impl Term {
     }
 
     fn publish(&self) {
-        let brokers = self.state.brokers.values();
         self.status.send_replace(Status {
             controller: Some(self.me),
             active: true,
-            brokers: brokers.map(|broker| broker.endpoint.clone()).collect(),
-            topics: self.state.topic_sizes(),
+            brokers: self.state.brokers.len(),
+            topics: self.state.topics().len(),
+            partitions: self.state.assignments.len(),
             offline_partitions: self.state.offline_partitions(),
             preferred_replica_imbalance: self.state.preferred_replica_imbalance(),
         });

@@ -123,20 +123,14 @@ impl ClusterState {
 
     /// Topics that have at least one partition assigned.
     pub(crate) fn topics(&self) -> BTreeSet<Arc<str>> {
-        self.topic_sizes().into_keys().collect()
-    }
-
-    /// How many partitions each of them has.
-    pub(crate) fn topic_sizes(&self) -> BTreeMap<Arc<str>, usize> {
-        let mut sizes: Vec<(Arc<str>, usize)> = Vec::new();
+        let mut topics: Vec<Arc<str>> = Vec::new();
         for partition in self.assignments.keys() {
             // They are in the order of their topics.
-            match sizes.last_mut() {
-                Some((topic, size)) if *topic == partition.topic => *size += 1,
-                _ => sizes.push((Arc::clone(&partition.topic), 1)),
+            if topics.last() != Some(&partition.topic) {
+                topics.push(Arc::clone(&partition.topic));
             }
         }
-        sizes.into_iter().collect()
+        topics.into_iter().collect()
     }
 
     /// Partitions that have one of these brokers among their replicas, and a leadership.

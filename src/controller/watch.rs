@@ -139,8 +139,9 @@ async fn brokers(store: Store, events: mpsc::Sender<Event>) -> Result<(), zookee
     let mut ids = store.watch_broker_ids();
     loop {
         ids.next().await?;
-        let registered = broker_map(store.brokers().await?);
-        if events.send(Event::BrokersChanged(registered)).await.is_err() {
+        let (registered, unreadable) = store.registrations().await?;
+        let event = Event::BrokersChanged(broker_map(registered), unreadable);
+        if events.send(event).await.is_err() {
             return Ok(());
         }
     }

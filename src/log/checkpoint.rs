@@ -15,8 +15,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::OnceLock;
 
 use crate::log::Error;
+use crate::log::Failure;
 use crate::log::durable;
 use crate::log::lock;
 use crate::types::TopicPartition;
@@ -32,6 +34,8 @@ pub struct OffsetCheckpoint {
     path: PathBuf,
     /// Held while the file is replaced: two writers would use the same temporary file.
     replacing: Mutex<()>,
+    /// Why it is not replaced any more: once the disk has failed, a second attempt that seems to succeed proves nothing.
+    failure: OnceLock<Failure>,
 }
 
 impl OffsetCheckpoint {
@@ -40,6 +44,7 @@ impl OffsetCheckpoint {
         Self {
             path,
             replacing: Mutex::new(()),
+            failure: OnceLock::new(),
         }
     }
 
@@ -57,12 +62,22 @@ impl OffsetCheckpoint {
         }))
     }
 
-    /// Replaces what the file holds, durably.
+    /// Replaces what the file holds, durably. After a failure never again.
     pub fn write(&self, offsets: &BTreeMap<TopicPartition, i64>) -> Result<(), Error> {
         let _replacing = lock(&self.replacing);
+        if let Some(failure) = self.failure.get() {
+            return Err(failure.error());
+        }
         let mut temporary = self.path.clone().into_os_string();
         temporary.push(".tmp");
-        durable::replace_file(&self.path, &PathBuf::from(temporary), text(offsets).as_bytes())
+        durable::replace_file(&self.path, &PathBuf::from(temporary), text(offsets).as_bytes()).inspect_err(
+            |error| {
+                if let Some(failure) = Failure::of(error) {
+                    // Nothing is there yet, or we had not come here.
+                    let _ = self.failure.set(failure);
+                }
+            },
+        )
     }
 }
 
@@ -141,6 +156,17 @@ mod tests {
             1,
             "no temporary file is left"
         );
+    }
+
+    #[test]
+    fn a_write_that_failed_is_not_tried_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("not-there-yet/c");
+        let checkpoint = OffsetCheckpoint::new(path.clone());
+        let first = checkpoint.write(&offsets(&[])).unwrap_err().to_string();
+        fs::create_dir(path.parent().unwrap()).unwrap();
+        assert_eq!(checkpoint.write(&offsets(&[])).unwrap_err().to_string(), first);
+        OffsetCheckpoint::new(path).write(&offsets(&[])).unwrap();
     }
 
     #[test]

@@ -94,13 +94,31 @@ impl Default for LogConfig {
 }
 
 impl LogConfig {
-    /// These settings with a topic's overrides. An override that is wrong is reported and leaves the default.
+    /// Stands for the overrides of a topic that can't be read: nothing is deleted that was perhaps to be kept.
+    pub fn overrides_keeping_everything() -> BTreeMap<String, String> {
+        let without_limit = [
+            ("cleanup.policy", "delete"),
+            ("retention.bytes", "-1"),
+            ("retention.ms", "-1"),
+        ];
+        without_limit
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into()
+    }
+
+    /// These settings with a topic's overrides. An override that is wrong is reported and leaves the default; but where
+    /// it says what is to be deleted, nothing is.
     pub fn with_overrides(&self, overrides: &BTreeMap<String, String>) -> (Self, Vec<BadOverride>) {
         let mut config = self.clone();
         let bad = overrides
             .iter()
             .filter_map(|(name, value)| {
                 let reason = config.set(name, value.trim()).err()?;
+                match name.as_str() {
+                    "retention.ms" => config.retention_ms = None,
+                    "retention.bytes" => config.retention_bytes = None,
+                    _ => {}
+                }
                 Some(BadOverride {
                     name: name.clone(),
                     value: value.clone(),
@@ -115,7 +133,10 @@ impl LogConfig {
     pub fn limits(&self) -> Limits {
         Limits {
             max_message_bytes: self.max_message_bytes,
-            max_decompressed_bytes: self.max_decompressed_bytes,
+            // Who allows large messages has memory for them.
+            max_decompressed_bytes: self
+                .max_decompressed_bytes
+                .max(self.max_message_bytes.saturating_mul(2)),
             gzip_level: self.gzip_level,
         }
     }
@@ -310,6 +331,22 @@ mod tests {
             };
             assert_eq!(config, expected, "{name}={value}");
         }
+    }
+
+    #[test]
+    fn what_is_to_be_deleted_must_be_understood() {
+        let (config, bad) = overridden(&[("retention.ms", "soon"), ("retention.bytes", "1 GB")]);
+        assert_eq!((config.retention_ms, config.retention_bytes), (None, None));
+        assert_eq!(bad.len(), 2);
+        let compacted = overridden(&[("cleanup.policy", "compact"), ("segment.bytes", "7")]).0;
+        let kept = compacted
+            .with_overrides(&LogConfig::overrides_keeping_everything())
+            .0;
+        assert_eq!(
+            (kept.retention_ms, kept.cleanup_policy),
+            (None, CleanupPolicy::Delete)
+        );
+        assert_eq!(kept.segment_bytes, 7);
     }
 
     #[test]

@@ -88,7 +88,8 @@ fn run(requests: &Receiver<Request>, logs: &RwLock<LogMap>) {
     while let Ok(Request::FlushBelow(topic_partition, offset)) = requests.recv() {
         let log = read(logs).get(&topic_partition).map(Arc::clone);
         if let Some(Err(error)) = log.map(|log| log.flush_below(offset)) {
-            // The log accepts nothing more, so that the next append stops the broker.
+            // The log accepts nothing more; the next append, or the next look for what is to be flushed, stops the
+            // broker.
             tracing::error!("{topic_partition}: flush: {error}");
         }
     }

@@ -16,21 +16,28 @@ use std::sync::RwLockReadGuard;
 use std::sync::RwLockWriteGuard;
 use std::thread;
 use std::time::Instant;
-use std::time::SystemTime;
 
 use crate::log::Error;
 use crate::log::Log;
 use crate::log::LogConfig;
 use crate::log::Place;
+use crate::log::Times;
 use crate::log::durable;
 use crate::log::files::OpenFiles;
 use crate::log::flusher::Flusher;
 use crate::log::flusher::LogMap;
 use crate::log::lock;
+use crate::log::parallel::first_error;
+use crate::log::parallel::in_parallel;
+use crate::log::parallel::join;
 use crate::log::recovery::LastStop;
 use crate::log::root::Root;
 use crate::types::TopicPartition;
 use crate::types::is_legal_topic_name;
+
+/// Threads that close logs, at least. They wait for the disk, which takes hardly longer to flush many files together than
+/// to flush one.
+const CLOSING: usize = 16;
 
 /// Where the logs are, and how they are kept.
 #[derive(Debug, Clone)]
@@ -41,7 +48,7 @@ pub struct LogsConfig {
     pub defaults: LogConfig,
     /// What topics override.
     pub overrides: HashMap<String, BTreeMap<String, String>>,
-    /// Threads that open and close logs, in each data directory.
+    /// Threads that open and close logs, in each data directory; some more of them close.
     pub recovery_threads: usize,
 }
 
@@ -151,12 +158,18 @@ impl Logs {
     /// Truncates logs, and makes sure that no recovery point is left beyond an end. Partitions that aren't
     /// here are left out.
     pub fn truncate_to(&self, offsets: &BTreeMap<TopicPartition, i64>) -> Result<(), Error> {
+        let mut lowered = false;
         for (topic_partition, offset) in offsets {
             if let Some(log) = self.get(topic_partition) {
+                // What is written down is at most one more: a new segment takes the point back by that.
+                lowered |= log.recovery_point() >= *offset;
                 log.truncate_to(*offset)?;
             }
         }
-        self.checkpoint_recovery_points()
+        if lowered {
+            self.checkpoint_recovery_points()?;
+        }
+        Ok(())
     }
 
     /// As [`Self::truncate_to`], for a log that begins anew.
@@ -177,14 +190,14 @@ impl Logs {
     }
 
     /// Flushes logs whose last flush is longer ago than `flush.ms`. Goes on after an error, and returns the
-    /// first.
+    /// first; also one that a flush in the background met, which must stop the broker before anything else is promised.
     pub fn flush_due(&self, now: Instant) -> Result<(), Error> {
         self.for_all(|log| log.flush_if_old(now))
     }
 
     /// Deletes segments that the retention rules don't keep. Goes on after an error, and returns the first.
-    pub fn apply_retention(&self, now: SystemTime) -> Result<(), Error> {
-        self.for_all(|log| match log.apply_retention(now) {
+    pub fn apply_retention(&self, times: &Times) -> Result<(), Error> {
+        self.for_all(|log| match log.apply_retention(times) {
             // Deleted, or all of them closed, since the list was taken.
             Ok(_) | Err(Error::Closed(_)) => Ok(()),
             Err(error) => Err(error),
@@ -214,7 +227,7 @@ impl Logs {
             .into_iter()
             .filter(|log| log.directory() == root.path())
             .collect();
-        let closed = in_parallel(&logs, self.threads, |log| log.close());
+        let closed = in_parallel(&logs, self.threads.max(CLOSING), |log| log.close());
         let result = first_error(closed)
             .and_then(|()| self.checkpoint(root))
             .and_then(|()| root.mark_clean());
@@ -352,36 +365,6 @@ fn refuse_duplicates(found: &[Found<'_>]) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-fn first_error(results: Vec<Result<(), Error>>) -> Result<(), Error> {
-    results.into_iter().find(Result::is_err).unwrap_or(Ok(()))
-}
-
-/// Does something to every item, several at a time.
-fn in_parallel<T: Sync, R: Send>(items: &[T], threads: usize, act: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let next = Mutex::new(items.iter());
-    let work = || {
-        let mut results = Vec::new();
-        loop {
-            let item = lock(&next).next();
-            match item {
-                Some(item) => results.push(act(item)),
-                None => return results,
-            }
-        }
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads.min(items.len())).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(join).collect()
-    })
-}
-
-/// The result of a thread. Its panic is ours.
-fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread
-        .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 pub(crate) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {

@@ -17,6 +17,7 @@ mod index;
 mod landmarks;
 mod lock;
 mod logs;
+mod parallel;
 mod read;
 mod rebuild;
 mod recovery;
@@ -31,6 +32,7 @@ mod testing;
 mod tests;
 mod truncate;
 mod view;
+mod wall_clock;
 
 use std::io;
 use std::path::Path;
@@ -54,10 +56,12 @@ use crate::log::files::OpenFiles;
 use crate::log::flusher::FlushRequests;
 pub use crate::log::logs::Logs;
 pub use crate::log::logs::LogsConfig;
-use crate::log::recovery::LastStop;
+pub use crate::log::recovery::LastStop;
 use crate::log::recovery::load;
 use crate::log::segment::Segment;
 use crate::log::view::View;
+pub use crate::log::wall_clock::Times;
+pub use crate::log::wall_clock::WallClock;
 use crate::message::slice::FileSlice;
 use crate::types::TopicPartition;
 
@@ -79,6 +83,7 @@ pub struct Log {
     flushing: Mutex<()>,
     /// Why nothing more is accepted.
     failure: OnceLock<Failure>,
+    unreadable: ToldAt,
     flush_requests: FlushRequests,
 }
 
@@ -98,6 +103,9 @@ struct Failure {
     kind: io::ErrorKind,
 }
 
+/// When a reader's trouble was last told: it comes back at once, and meets the same.
+type ToldAt = Mutex<Option<Instant>>;
+
 /// The offsets that an append was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appended {
@@ -105,6 +113,8 @@ pub struct Appended {
     pub base_offset: i64,
     /// The log's end after.
     pub end_offset: i64,
+    /// Whether `flush.messages` asks for a flush now.
+    pub flush_due: bool,
 }
 
 /// What a reader gets.
@@ -138,6 +148,23 @@ struct Place {
 }
 
 impl Log {
+    /// Opens a partition's directory below a data directory by itself, and mends what is in it. For whoever looks at one
+    /// partition and knows that no broker does: the data directory is not locked, and nobody flushes what is rolled.
+    pub fn open_alone(
+        directory: &Path,
+        topic_partition: TopicPartition,
+        last_stop: LastStop,
+        config: LogConfig,
+    ) -> Result<Self, Error> {
+        let place = Place {
+            topic_partition,
+            directory: directory.to_owned(),
+            open_files: Arc::default(),
+            flush_requests: FlushRequests::default(),
+        };
+        Self::open(place, last_stop, config)
+    }
+
     /// Opens a partition's directory, which must exist, and mends what is in it.
     fn open(place: Place, last_stop: LastStop, config: LogConfig) -> Result<Self, Error> {
         let path = place.directory.join(place.topic_partition.to_string());
@@ -160,6 +187,7 @@ impl Log {
             )),
             flushing: Mutex::new(()),
             failure: OnceLock::new(),
+            unreadable: ToldAt::default(),
             flush_requests: place.flush_requests,
         })
     }
@@ -241,19 +269,26 @@ impl Log {
 
     /// Accepts nothing more from now on.
     fn fail(&self, error: Error) -> Error {
-        if let Error::Io { path, source } = &error {
+        if let Some(failure) = Failure::of(&error) {
             // The first failure is the one that counts.
-            let _ = self.failure.set(Failure {
-                path: path.clone(),
-                code: source.raw_os_error(),
-                kind: source.kind(),
-            });
+            let _ = self.failure.set(failure);
         }
         error
     }
 }
 
 impl Failure {
+    fn of(error: &Error) -> Option<Self> {
+        match error {
+            Error::Io { path, source } => Some(Self {
+                path: path.clone(),
+                code: source.raw_os_error(),
+                kind: source.kind(),
+            }),
+            _ => None,
+        }
+    }
+
     fn error(&self) -> Error {
         Error::Io {
             path: self.path.clone(),

@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
 
 use crate::log::Error;
 use crate::log::Log;
@@ -15,6 +17,8 @@ use crate::message::slice::FileSlice;
 const WARM_BYTES: u64 = 64 * 1024 * 1024;
 /// Times that a reader looks again after the segment that it had found was deleted.
 const RETRIES: usize = 8;
+/// How long the same trouble of readers is not told again.
+const QUIET: Duration = Duration::from_secs(60);
 /// What there is when there is nothing.
 const NOTHING: Read = Read {
     messages: None,
@@ -39,6 +43,23 @@ impl Log {
     /// all of one segment. They may begin with a wrapper that has messages below `offset`, and end within an
     /// entry.
     pub fn read(&self, offset: i64, max_bytes: u64, below: Option<i64>) -> Result<Read, Error> {
+        self.find(offset, max_bytes, below).inspect_err(|error| {
+            if matches!(error, Error::Io { .. } | Error::Corrupt { .. }) {
+                self.tell_unreadable(offset, error);
+            }
+        })
+    }
+
+    /// Others are still served; and what was written before is not less safe than it was.
+    fn tell_unreadable(&self, offset: i64, error: &Error) {
+        let mut told = lock(&self.unreadable);
+        if told.is_none_or(|told| told.elapsed() >= QUIET) {
+            *told = Some(Instant::now());
+            tracing::error!("{}: read at offset {offset}: {error}", self.topic_partition);
+        }
+    }
+
+    fn find(&self, offset: i64, max_bytes: u64, below: Option<i64>) -> Result<Read, Error> {
         for _ in 0..RETRIES {
             let Some(snapshot) = self.snapshot(offset, below.filter(|_| max_bytes > 0))? else {
                 return Ok(NOTHING);

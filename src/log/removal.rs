@@ -5,11 +5,11 @@ use std::fs;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Instant;
-use std::time::SystemTime;
 
 use crate::log::CleanupPolicy;
 use crate::log::Error;
 use crate::log::Log;
+use crate::log::Times;
 use crate::log::Writer;
 use crate::log::durable;
 use crate::log::lock;
@@ -27,14 +27,14 @@ impl Writer {
 impl Log {
     /// Deletes the oldest segments that the retention rules don't keep; returns how many. Compacted logs have
     /// no such rules. An idle log is emptied, but keeps its end.
-    pub fn apply_retention(&self, now: SystemTime) -> Result<usize, Error> {
+    pub fn apply_retention(&self, times: &Times) -> Result<usize, Error> {
         let config = self.config();
         if config.cleanup_policy == CleanupPolicy::Compact {
             return Ok(0);
         }
         let seen = self.segment_list();
         let summaries = self.segments()?;
-        let count = expired(&summaries, now, config.retention_ms, config.retention_bytes);
+        let count = expired(&summaries, times, config.retention_ms, config.retention_bytes);
         if count == 0 || summaries.len() != seen.len() {
             return Ok(0);
         }

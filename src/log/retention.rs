@@ -1,16 +1,16 @@
 //! Which segments can go. Decides only; the log removes them.
 
 use std::time::Duration;
-use std::time::SystemTime;
 
 use crate::log::SegmentSummary;
+use crate::log::Times;
 
 /// The oldest segments that can go, counted: those last written to longer than `retention_ms` ago, and of the
 /// rest those without which at least `retention_bytes` stay. The last segment may be among them, unless it is
 /// empty: an idle log is emptied.
 pub(crate) fn expired(
     segments: &[SegmentSummary],
-    now: SystemTime,
+    times: &Times,
     retention_ms: Option<Duration>,
     retention_bytes: Option<u64>,
 ) -> usize {
@@ -20,15 +20,10 @@ pub(crate) fn expired(
     };
     let too_old = deletable
         .iter()
-        .take_while(|segment| retention_ms.is_some_and(|limit| is_older(segment, now, limit)))
+        .take_while(|segment| retention_ms.is_some_and(|limit| times.age_of(segment.modified) > limit))
         .count();
     let rest = deletable.get(too_old..).unwrap_or_default();
     too_old + too_many(rest, retention_bytes)
-}
-
-/// A segment from the future is not old.
-fn is_older(segment: &SegmentSummary, now: SystemTime, limit: Duration) -> bool {
-    now.duration_since(segment.modified).is_ok_and(|age| age > limit)
 }
 
 fn too_many(segments: &[SegmentSummary], retention_bytes: Option<u64>) -> usize {
@@ -50,6 +45,8 @@ fn too_many(segments: &[SegmentSummary], retention_bytes: Option<u64>) -> usize 
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     const NOW: u64 = 1_000_000;
@@ -75,7 +72,7 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
         expired(
             &segments(sizes_and_ages),
-            now,
+            &now.into(),
             seconds.map(Duration::from_secs),
             bytes,
         )
@@ -129,7 +126,10 @@ mod tests {
 
     #[test]
     fn segments_from_the_future_are_young() {
-        let now = SystemTime::UNIX_EPOCH;
-        assert_eq!(expired(&segments(&[(1, 0)]), now, Some(Duration::ZERO), None), 0);
+        let times = SystemTime::UNIX_EPOCH.into();
+        assert_eq!(
+            expired(&segments(&[(1, 0)]), &times, Some(Duration::ZERO), None),
+            0
+        );
     }
 }

@@ -65,6 +65,8 @@ pub enum ClosedBecause {
     Error,
     /// The answer demanded it, or the broker stops.
     Server,
+    /// It was slow to send or to read while others waited for the memory that it held.
+    Slow,
 }
 
 /// Counts sockets and bytes.
@@ -82,12 +84,12 @@ pub struct ConnectionMetrics {
     pub accepted: Counter,
     /// Bytes that went from file to socket inside the kernel.
     pub sendfile_bytes: Counter,
-    closed: [Counter; 5],
+    closed: [Counter; 6],
 }
 
 impl ConnectionMetrics {
     pub(super) fn new(recorder: &PrometheusRecorder) -> Self {
-        let reasons = ["client", "idle", "per_ip_limit", "error", "server"];
+        let reasons = ["client", "idle", "per_ip_limit", "error", "server", "slow"];
         Self {
             open: Level::default(),
             writing: Level::default(),
@@ -131,6 +133,12 @@ pub struct ReplicationMetrics {
     pub waiting_produces: Level,
     /// Fetch requests that wait for messages.
     pub waiting_fetches: Level,
+    /// Fetches from leaders that were answered.
+    pub fetcher_requests: Counter,
+    /// Bytes of messages that leaders sent.
+    pub fetcher_bytes: Counter,
+    /// Fetches from leaders that were not answered, or not with what can be used.
+    pub fetcher_failures: Counter,
 }
 
 impl ReplicationMetrics {
@@ -142,6 +150,9 @@ impl ReplicationMetrics {
             produce_expires: counter(names::PRODUCE_EXPIRES),
             consumer_fetch_expires: counter(names::CONSUMER_FETCH_EXPIRES),
             follower_fetch_expires: counter(names::FOLLOWER_FETCH_EXPIRES),
+            fetcher_requests: counter(names::FETCHER_REQUESTS),
+            fetcher_bytes: counter(names::FETCHER_BYTES),
+            fetcher_failures: counter(names::FETCHER_FAILURES),
             waiting_produces: Level::default(),
             waiting_fetches: Level::default(),
         }

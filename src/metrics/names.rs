@@ -59,6 +59,10 @@ metrics! {
     AT_MIN_ISR = Gauge "kafka_cluster_partition_atminisr", "Whether the partition's in-sync set is exactly the configured minimum; 0 on followers.";
     FETCHER_MAX_LAG = Gauge "kafka_server_replicafetchermanager_maxlag", "Largest number of messages that a followed partition is behind its leader.";
     FETCHER_MIN_FETCH_RATE = Gauge "kafka_server_replicafetchermanager_minfetchrate", "Smallest one-minute rate of fetches over all fetchers; 0 without any.";
+    FETCHER_FAILED_PARTITIONS = Gauge "kafka_server_replicafetchermanager_failedpartitionscount", "Followed partitions that are not copied, because their leader lacks committed messages and the topic forbids to lose them.";
+    FETCHER_REQUESTS = Counter "kafka_server_fetcherstats_requests_total", "Fetches from leaders that were answered.";
+    FETCHER_BYTES = Counter "kafka_server_fetcherstats_bytes_total", "Bytes of messages that leaders sent.";
+    FETCHER_FAILURES = Counter "kafka_server_fetcherstats_failures_total", "Fetches from leaders that were not answered, or not with what can be used.";
     FETCHER_CONSUMER_LAG = Gauge "kafka_server_fetcherlagmetrics_consumerlag", "Messages that the followed partition is behind its leader.";
 
     PRODUCE_PURGATORY_SIZE = Gauge "kafka_server_producerrequestpurgatory_purgatorysize", "Produce requests waiting for acknowledgements.";

@@ -1,9 +1,16 @@
 //! One partition on this broker: its log, its role, its ISR.
 //!
 //! Appends and reads share the state; a change of leadership has it alone. So nothing is appended after this broker
-//! stopped leading, and whoever waits for an append of an earlier leadership learns that it is over.
+//! stopped leading or following somebody, and whoever waits for an append of an earlier leadership learns that it is
+//! over.
+//!
+//! A leadership goes on when the next leader epoch names the same leader: nobody else led in between, so that nothing was
+//! truncated. A controller counts the epoch up whenever a replica goes.
 
 mod append;
+mod flush;
+mod follow;
+mod lead;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +24,11 @@ use std::sync::RwLockWriteGuard;
 use tokio::sync::watch;
 
 pub use self::append::Appended;
+use self::flush::Turn;
+use self::follow::Following;
+pub(crate) use self::follow::Taken;
+pub(crate) use self::lead::IsrChange;
+use self::lead::Leading;
 use crate::log::Log;
 use crate::log::LogConfig;
 use crate::message::slice::FileSlice;
@@ -24,7 +36,7 @@ use crate::metrics::TopicMetrics;
 use crate::protocol::fetch::Reader;
 use crate::protocol::leader_and_isr::PartitionState;
 use crate::replication::error::Error;
-use crate::replication::isr::Isr;
+use crate::replication::isr_change::Candidates;
 use crate::replication::progress::Progress;
 use crate::types::BrokerId;
 use crate::types::TopicPartition;
@@ -40,6 +52,9 @@ pub struct Partition {
     metrics: Arc<TopicMetrics>,
     state: RwLock<State>,
     progress: watch::Sender<Progress>,
+    candidates: Arc<Candidates>,
+    /// Whose turn it is to flush what producers wait for.
+    turn: Turn,
 }
 
 /// What leadership changes replace as a whole.
@@ -48,7 +63,8 @@ struct State {
     log: Option<Arc<Log>>,
     role: Role,
     leader_epoch: i32,
-    zk_version: i32,
+    /// The epoch of the controller that decided on the leader.
+    controller_epoch: i32,
     /// How many replicas the partition is to have.
     replicas: usize,
 }
@@ -56,12 +72,12 @@ struct State {
 /// What this broker is to a partition.
 #[derive(Debug)]
 enum Role {
-    /// It has heard of it.
+    /// It has heard of it, or has learned that it leads no more and not yet who does.
     Unassigned,
-    /// It leads; followers' fetches change the ISR's view.
-    Leader(Mutex<Isr>),
-    /// It follows that broker.
-    Follower(BrokerId),
+    /// It leads.
+    Leader(Leading),
+    /// It follows another broker.
+    Follower(Following),
 }
 
 /// The part of a [`Role`] that others are told.
@@ -86,19 +102,25 @@ pub struct Found {
 
 impl Partition {
     /// A partition of which this broker has only heard.
-    pub fn new(topic_partition: TopicPartition, me: BrokerId, metrics: Arc<TopicMetrics>) -> Self {
+    pub(crate) fn new(
+        topic_partition: TopicPartition,
+        me: BrokerId,
+        metrics: Arc<TopicMetrics>,
+        candidates: Arc<Candidates>,
+    ) -> Self {
         let state = State {
             log: None,
             role: Role::Unassigned,
             leader_epoch: NO_EPOCH,
-            zk_version: 0,
+            controller_epoch: 0,
             replicas: 0,
         };
         let progress = Progress {
-            leader_epoch: NO_EPOCH,
+            leadership: NO_EPOCH,
             leads: false,
             high_watermark: 0,
             log_end_offset: 0,
+            flushed: 0,
             follower_log_ends: Arc::new([]),
         };
         Self {
@@ -107,6 +129,8 @@ impl Partition {
             metrics,
             state: RwLock::new(state),
             progress: watch::Sender::new(progress),
+            candidates,
+            turn: Turn::default(),
         }
     }
 
@@ -136,6 +160,16 @@ impl Partition {
         Some((name, state.leader_epoch))
     }
 
+    /// This broker.
+    pub fn me(&self) -> BrokerId {
+        self.me
+    }
+
+    /// Whether this broker leads.
+    pub fn leads(&self) -> bool {
+        matches!(self.read_state().role, Role::Leader(_))
+    }
+
     /// The leader epoch last accepted from a controller, or -1.
     pub fn leader_epoch(&self) -> i32 {
         self.read_state().leader_epoch
@@ -146,16 +180,7 @@ impl Partition {
         match &self.read_state().role {
             Role::Unassigned => None,
             Role::Leader(_) => Some(self.me),
-            Role::Follower(leader) => Some(*leader),
-        }
-    }
-
-    /// The ISR and the version of its node, if this broker leads.
-    pub fn isr(&self) -> Option<(Vec<BrokerId>, i32)> {
-        let state = self.read_state();
-        match &state.role {
-            Role::Leader(isr) => Some((lock(isr).members().to_vec(), state.zk_version)),
-            Role::Unassigned | Role::Follower(_) => None,
+            Role::Follower(following) => Some(following.leader),
         }
     }
 
@@ -222,57 +247,9 @@ impl Partition {
         })
     }
 
-    /// Notes where a follower's fetch stands, which may move the high watermark. `offset` is none after an error.
-    pub fn record_fetch(&self, follower: BrokerId, offset: Option<i64>) -> Result<(), Error> {
-        let state = self.read_state();
-        let (_log, isr) = state.leading()?;
-        if !lock(isr).record_fetch(follower, offset) {
-            return Err(Error::NotAFollower(follower));
-        }
-        self.publish(&state);
-        Ok(())
-    }
-
-    /// Takes the lead at a new leader epoch. `checkpoint` is the high watermark known from disk.
-    pub(crate) fn become_leader(&self, log: Arc<Log>, order: &PartitionState, checkpoint: i64) {
-        let mut state = self.write_state();
-        let high_watermark = self.known_high_watermark(&state, &log, checkpoint);
-        *state = State {
-            log: Some(log),
-            role: Role::Leader(Mutex::new(Isr::new(self.me, &order.replicas, &order.isr))),
-            leader_epoch: order.leader_epoch,
-            zk_version: order.zk_version,
-            replicas: order.replicas.len(),
-        };
-        self.progress
-            .send_modify(|progress| progress.high_watermark = high_watermark);
-        self.publish(&state);
-    }
-
-    /// Stops leading, and takes note of whom to follow.
-    pub(crate) fn become_follower(
-        &self,
-        log: Arc<Log>,
-        leader: BrokerId,
-        order: &PartitionState,
-        checkpoint: i64,
-    ) {
-        let mut state = self.write_state();
-        let high_watermark = self.known_high_watermark(&state, &log, checkpoint);
-        *state = State {
-            log: Some(log),
-            role: Role::Follower(leader),
-            leader_epoch: order.leader_epoch,
-            zk_version: order.zk_version,
-            replicas: order.replicas.len(),
-        };
-        self.progress
-            .send_modify(|progress| progress.high_watermark = high_watermark);
-        self.publish(&state);
-    }
-
-    /// Gives the partition its log without changing its role: the controller named a leader that is not alive.
-    pub(crate) fn attach_log(&self, log: Arc<Log>, checkpoint: i64) {
+    /// The controller named a leader that is not alive, perhaps none. The partition gets its log; if this broker led, it
+    /// does no more. The epoch is not taken note of, so that an order with a leader may repeat it, as in 0.8.2.2.
+    pub(crate) fn lose_leader(&self, log: Arc<Log>, checkpoint: i64) {
         let mut state = self.write_state();
         if state.log.is_none() {
             let high_watermark = self.known_high_watermark(&state, &log, checkpoint);
@@ -280,6 +257,10 @@ impl Partition {
             self.progress
                 .send_modify(|progress| progress.high_watermark = high_watermark);
         }
+        if matches!(state.role, Role::Leader(_)) {
+            state.role = Role::Unassigned;
+        }
+        self.publish(&state);
     }
 
     /// Gives up its log and its role, so that the log can be deleted.
@@ -302,19 +283,24 @@ impl Partition {
 
     /// Publishes the new progress. The ISR's lock orders publications, so that the high watermark never moves back.
     fn publish(&self, state: &State) {
-        let (leads, guard) = match &state.role {
-            Role::Leader(isr) => (true, Some(lock(isr))),
-            Role::Unassigned | Role::Follower(_) => (false, None),
+        let (leadership, guard) = match &state.role {
+            Role::Leader(leading) => (leading.since, Some(lock(&leading.isr))),
+            Role::Unassigned | Role::Follower(_) => (state.leader_epoch, None),
         };
         // Read under the ISR's lock: of two appends that publish, the later one sees both.
         let log_end_offset = state.log.as_ref().map_or(0, |log| log.log_end_offset());
+        let flushed = state.log.as_ref().map_or(0, |log| log.recovery_point());
         self.progress.send_if_modified(|progress| {
-            let old = (
-                progress.leader_epoch,
-                progress.leads,
-                progress.high_watermark,
-                progress.log_end_offset,
-            );
+            let standing = |progress: &Progress| {
+                (
+                    progress.leadership,
+                    progress.leads,
+                    progress.high_watermark,
+                    progress.log_end_offset,
+                    progress.flushed,
+                )
+            };
+            let old = standing(progress);
             let mut followers_moved = false;
             if let Some(isr) = &guard {
                 if isr.members().len() > 1 || !progress.follower_log_ends.is_empty() {
@@ -322,23 +308,20 @@ impl Partition {
                     followers_moved = log_ends != progress.follower_log_ends;
                     progress.follower_log_ends = log_ends;
                 }
-                progress.high_watermark = Isr::high_watermark(
-                    progress.high_watermark,
-                    log_end_offset,
-                    &progress.follower_log_ends,
-                );
+                progress.high_watermark = isr.high_watermark(progress.high_watermark, log_end_offset);
             } else {
                 progress.follower_log_ends = Arc::new([]);
             }
             progress.log_end_offset = log_end_offset;
-            progress.leader_epoch = state.leader_epoch;
-            progress.leads = leads;
-            old != (
-                progress.leader_epoch,
-                progress.leads,
-                progress.high_watermark,
-                progress.log_end_offset,
-            ) || followers_moved
+            // A new segment sets the log's recovery point back by one, but makes nothing less durable.
+            progress.flushed = if progress.leadership == leadership {
+                progress.flushed.max(flushed)
+            } else {
+                flushed
+            };
+            progress.leadership = leadership;
+            progress.leads = guard.is_some();
+            old != standing(progress) || followers_moved
         });
     }
 
@@ -360,9 +343,20 @@ impl Partition {
 }
 
 impl State {
-    fn leading(&self) -> Result<(&Arc<Log>, &Mutex<Isr>), Error> {
+    /// What a controller has ordered.
+    fn ordered(log: Arc<Log>, role: Role, order: &PartitionState) -> Self {
+        Self {
+            log: Some(log),
+            role,
+            leader_epoch: order.leader_epoch,
+            controller_epoch: order.controller_epoch,
+            replicas: order.replicas.len(),
+        }
+    }
+
+    fn leading(&self) -> Result<(&Arc<Log>, &Leading), Error> {
         match (&self.role, &self.log) {
-            (Role::Leader(isr), Some(log)) => Ok((log, isr)),
+            (Role::Leader(leading), Some(log)) => Ok((log, leading)),
             _ => Err(Error::NotLeader),
         }
     }

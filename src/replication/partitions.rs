@@ -12,15 +12,20 @@ use crate::log::LogConfig;
 use crate::log::Logs;
 use crate::metrics::Metrics;
 use crate::protocol::ErrorCode;
-use crate::protocol::leader_and_isr::Leader;
 use crate::protocol::leader_and_isr::LeaderAndIsrRequest;
 use crate::protocol::leader_and_isr::PartitionState;
 use crate::protocol::stop_replica::StopReplicaRequest;
+use crate::replication::config::Config;
 use crate::replication::error::Error;
+use crate::replication::fetcher::Order;
+use crate::replication::fetchers::Fetchers;
 use crate::replication::high_watermarks::HighWatermarks;
+use crate::replication::isr_change::Candidates;
 use crate::replication::partition::Partition;
 use crate::replication::partition::RoleName;
+use crate::shutdown::Shutdown;
 use crate::types::BrokerId;
+use crate::types::Endpoint;
 use crate::types::TopicPartition;
 use crate::types::listed;
 
@@ -35,6 +40,8 @@ pub struct Partitions {
     high_watermarks: HighWatermarks,
     metrics: Metrics,
     topics: RwLock<Topics>,
+    fetchers: Fetchers,
+    candidates: Arc<Candidates>,
     changes: watch::Sender<u64>,
 }
 
@@ -50,8 +57,13 @@ pub struct Outcome {
 /// What an order changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transition {
-    /// This broker leads now.
-    Leads,
+    /// This broker leads now, and did not before.
+    Leads {
+        /// The leader epoch with which the leadership began.
+        since: i32,
+    },
+    /// This broker leads at a new leader epoch, as it did before.
+    LeadsOn,
     /// This broker follows now.
     Follows,
     /// The order is older than what the broker has, or a repetition.
@@ -65,26 +77,53 @@ pub enum Transition {
 }
 
 impl Transition {
+    const LEADER: &str = "leader";
+    const FOLLOWER: &str = "follower";
+
+    /// What this broker is now, for the log.
+    fn new_role(self) -> Option<&'static str> {
+        match self {
+            Self::Leads { .. } => Some(Self::LEADER),
+            Self::Follows => Some(Self::FOLLOWER),
+            Self::LeadsOn | Self::Stale | Self::NoLeader | Self::NotAssigned | Self::Stopped => None,
+        }
+    }
+
     /// The code of the answer, or none if the partition is left out of it.
     pub fn error_code(self) -> Option<ErrorCode> {
         match self {
             Self::NotAssigned => None,
             Self::Stale => Some(ErrorCode::StaleLeaderEpoch),
-            Self::Leads | Self::Follows | Self::NoLeader | Self::Stopped => Some(ErrorCode::None),
+            Self::Leads { .. } | Self::LeadsOn | Self::Follows | Self::NoLeader | Self::Stopped => {
+                Some(ErrorCode::None)
+            }
         }
     }
 }
 
 impl Partitions {
     /// No partition yet: the controller says which.
-    pub fn new(me: BrokerId, logs: Arc<Logs>, high_watermarks: HighWatermarks, metrics: Metrics) -> Self {
-        let topics = RwLock::new(HashMap::new());
+    pub fn new(
+        me: BrokerId,
+        (logs, high_watermarks): (Arc<Logs>, HighWatermarks),
+        metrics: Metrics,
+        config: Config,
+        shutdown: Shutdown,
+    ) -> Self {
         Self {
             me,
+            fetchers: Fetchers::new(
+                me,
+                config,
+                Arc::clone(&logs),
+                metrics.replication().clone(),
+                shutdown,
+            ),
             logs,
             high_watermarks,
             metrics,
-            topics,
+            topics: RwLock::default(),
+            candidates: Arc::default(),
             changes: watch::Sender::new(0),
         }
     }
@@ -116,6 +155,27 @@ impl Partitions {
         self.all().into_iter().filter_map(role).collect()
     }
 
+    /// Fetches per second of the slowest fetcher; 0 without any.
+    pub fn min_fetch_rate(&self) -> f64 {
+        self.fetchers.min_rate()
+    }
+
+    /// From now on no partition is copied that isn't already: a broker that hands its partitions over before it stops
+    /// must not get in sync again.
+    pub fn follow_no_more(&self) {
+        self.fetchers.take_no_more();
+    }
+
+    /// Ends all copying.
+    pub async fn stop_following(&self) {
+        self.fetchers.stop().await;
+    }
+
+    /// Partitions with a follower that may come into the ISR.
+    pub(crate) fn candidates(&self) -> &Candidates {
+        &self.candidates
+    }
+
     /// Takes the roles that a controller orders, with the settings of each topic whose log is new. Blocks on the disk.
     pub fn apply_roles(
         &self,
@@ -125,7 +185,7 @@ impl Partitions {
         let outcome = |(topic, number, state): &(String, i32, PartitionState)| {
             let topic_partition = TopicPartition::new(topic.as_str(), *number);
             let partition = self.get_or_create(&topic_partition);
-            let alive = |leader: BrokerId| order.live_leaders.iter().any(|endpoint| endpoint.id == leader);
+            let alive = |leader: BrokerId| order.live_leaders.iter().find(|endpoint| endpoint.id == leader);
             let result = self.apply_role(&partition, state, alive, || config(topic));
             Outcome {
                 topic_partition,
@@ -133,8 +193,8 @@ impl Partitions {
             }
         };
         let outcomes: Vec<_> = order.partitions.iter().map(outcome).collect();
-        for (transition, role) in [(Transition::Leads, "leader"), (Transition::Follows, "follower")] {
-            let taken = |outcome: &&Outcome| matches!(&outcome.result, Ok(result) if *result == transition);
+        for role in [Transition::LEADER, Transition::FOLLOWER] {
+            let taken = |outcome: &&Outcome| matches!(outcome.result, Ok(transition) if transition.new_role() == Some(role));
             let names: Vec<_> = outcomes
                 .iter()
                 .filter(taken)
@@ -148,11 +208,11 @@ impl Partitions {
         outcomes
     }
 
-    fn apply_role(
+    fn apply_role<'a>(
         &self,
-        partition: &Partition,
+        partition: &Arc<Partition>,
         state: &PartitionState,
-        alive: impl Fn(BrokerId) -> bool,
+        alive: impl Fn(BrokerId) -> Option<&'a Endpoint>,
         config: impl FnOnce() -> LogConfig,
     ) -> Result<Transition, Error> {
         let name = partition.topic_partition();
@@ -164,36 +224,37 @@ impl Partitions {
         }
         let log = self.log(name, config)?;
         let checkpoint = self.high_watermarks.of(name);
-        match state.leader {
-            Leader::Broker(leader) if leader == self.me => {
-                partition.become_leader(log, state, checkpoint);
-                tracing::debug!(
-                    "{name}: leader at epoch {}, ISR {:?}",
-                    state.leader_epoch,
-                    numbers(&state.isr)
-                );
-                Ok(Transition::Leads)
-            }
-            Leader::Broker(leader) if alive(leader) => {
-                partition.become_follower(log, leader, state, checkpoint);
-                tracing::debug!(
-                    "{name}: follower of broker {leader} at epoch {}",
-                    state.leader_epoch
-                );
-                Ok(Transition::Follows)
-            }
-            Leader::Broker(_) | Leader::None | Leader::Deleted => {
-                partition.attach_log(log, checkpoint);
-                tracing::warn!("{name}: no live leader at epoch {}", state.leader_epoch);
-                Ok(Transition::NoLeader)
-            }
+        let epoch = state.leader_epoch;
+        let leader = state.leader.broker();
+        if leader == Some(self.me) {
+            // Before the role is taken: nobody waits for a fetch that is under way, since it comes to nothing.
+            self.fetchers.leave(name);
+            let since = partition.become_leader(log, state, checkpoint);
+            tracing::debug!("{name}: leader at epoch {epoch}, ISR {:?}", numbers(&state.isr));
+            return Ok(if since == epoch {
+                Transition::Leads { since }
+            } else {
+                Transition::LeadsOn
+            });
         }
+        let Some(leader) = leader.and_then(alive) else {
+            partition.lose_leader(log, checkpoint);
+            tracing::warn!("{name}: no live leader at epoch {epoch}");
+            return Ok(Transition::NoLeader);
+        };
+        let since = partition.become_follower(log, leader.id, state, checkpoint);
+        let partition = Arc::clone(partition);
+        self.fetchers.follow(leader, Order { partition, since });
+        tracing::debug!("{name}: follower of broker {} at epoch {epoch}", leader.id);
+        Ok(Transition::Follows)
     }
 
     /// Stops replicas, and deletes them if the order says so. Blocks on the disk.
     pub fn stop(&self, order: &StopReplicaRequest) -> Vec<Outcome> {
         let outcome = |(topic, number): &(String, i32)| {
             let topic_partition = TopicPartition::new(topic.as_str(), *number);
+            // It keeps its role, as in 0.8.2.2: a leader goes on leading, a follower is idle until the next order.
+            self.fetchers.leave(&topic_partition);
             let result = if order.delete {
                 self.delete(&topic_partition)
             } else {
@@ -253,7 +314,8 @@ impl Partitions {
         let partitions = topics.entry(Arc::clone(&name.topic)).or_default();
         let new = || {
             let metrics = self.metrics.topics().topic(&name.topic);
-            Arc::new(Partition::new(name.clone(), self.me, metrics))
+            let candidates = Arc::clone(&self.candidates);
+            Arc::new(Partition::new(name.clone(), self.me, metrics, candidates))
         };
         Arc::clone(partitions.entry(name.partition).or_insert_with(new))
     }
@@ -265,7 +327,8 @@ impl Partitions {
         }
     }
 
-    fn changed(&self) {
+    /// Tells those who wait for it that a role has changed.
+    pub(crate) fn changed(&self) {
         self.changes.send_modify(|changes| *changes += 1);
     }
 }

@@ -15,14 +15,16 @@ use crate::protocol::produce::Acks;
 /// How far this replica and its ISR have come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// Changes with every change of leadership, so that waiters give up.
-    pub leader_epoch: i32,
-    /// Whether this broker leads the partition at that epoch.
+    /// The leader epoch with which the leadership began; another one makes waiters give up.
+    pub leadership: i32,
+    /// Whether this broker is the leader.
     pub leads: bool,
     /// First offset that some member of the ISR may lack. Consumers read below it.
     pub high_watermark: i64,
     /// First offset not written here. `high_watermark <= log_end_offset`.
     pub log_end_offset: i64,
+    /// Everything below is durable here, whatever becomes of this machine.
+    pub flushed: i64,
     /// Log end offsets of the followers in the ISR, in no particular order. Shared, because most changes are appends
     /// here, which don't touch it.
     pub follower_log_ends: Arc<[i64]>,
@@ -72,10 +74,11 @@ mod tests {
 
     fn progress(high_watermark: i64, log_end_offset: i64, followers: &[i64]) -> Progress {
         Progress {
-            leader_epoch: 0,
+            leadership: 0,
             leads: true,
             high_watermark,
             log_end_offset,
+            flushed: 0,
             follower_log_ends: followers.into(),
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio::time::sleep;
 use tracing::warn;
 
 use crate::types::BrokerId;
@@ -30,6 +31,9 @@ pub struct Waiting {
     /// host and port.
     pub remaining: Duration,
 }
+
+/// How long the id stays unused between two sessions, so that the controller sees that the first one ended.
+const GAP: Duration = Duration::from_secs(1);
 
 /// The broker is registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,25 +74,36 @@ impl Store {
                 });
             };
             self.wait_for_change(change, WAITING_INTERVAL, tick).await?;
+            // A controller of 0.8.2.2 compares ids only: should it look when the new node is there already, this broker
+            // would never be told of its partitions.
+            sleep(GAP).await;
         }
     }
 
     /// Every registered broker, by id. A registration that cannot be understood is left out, with a warning.
     pub async fn brokers(&self) -> Result<Vec<BrokerRegistration>, Error> {
+        Ok(self.registrations().await?.0)
+    }
+
+    /// Every registered broker, and those whose registrations cannot be understood; both by id.
+    pub async fn registrations(&self) -> Result<(Vec<BrokerRegistration>, Vec<BrokerId>), Error> {
         let ids = broker_ids(self.children(paths::BROKER_IDS).await?);
-        let reads = ids.into_iter().map(|id| {
+        let reads = ids.iter().copied().map(|id| {
             let store = self.clone();
             async move { store.broker(id).await }
         });
-        let mut brokers = Vec::new();
-        for broker in pipelined(reads).await {
+        let (mut brokers, mut unreadable) = (Vec::new(), Vec::new());
+        for (id, broker) in ids.iter().zip(pipelined(reads).await) {
             match broker {
                 Ok(broker) => brokers.extend(broker),
-                Err(error @ Error::Corrupt { .. }) => warn!("skipping a broker: {error}"),
+                Err(error @ Error::Corrupt { .. }) => {
+                    warn!("skipping a broker: {error}");
+                    unreadable.push(*id);
+                }
                 Err(error) => return Err(error),
             }
         }
-        Ok(brokers)
+        Ok((brokers, unreadable))
     }
 
     /// One broker, if it is registered.
@@ -100,16 +115,33 @@ impl Store {
         }
     }
 
+    /// Follows what a broker says about itself.
+    pub fn watch_broker(&self, id: BrokerId) -> Watched<Option<BrokerRegistration>> {
+        Watched::content(self, paths::broker(id), parse_broker)
+    }
+
     /// Follows the ids of the registered brokers, in order.
     pub fn watch_broker_ids(&self) -> Watched<Vec<BrokerId>> {
         Watched::children(self, paths::BROKER_IDS.to_owned(), broker_ids)
     }
 }
 
-/// Refuses to wait for anybody but our own dead session.
+fn parse_broker(path: &str, node: Option<Node>) -> Result<Option<BrokerRegistration>, Error> {
+    let id = path.rsplit('/').next().and_then(|name| name.parse().ok());
+    match (node, id) {
+        (Some(node), Some(id)) => BrokerRegistration::parse(path, BrokerId(id), &node.data),
+        _ => Ok(None),
+    }
+}
+
+/// Refuses to wait for anybody but our own dead session. A node that can't be read may be its, and is waited for as long
+/// as some session owns it.
 fn refuse_others(me: &BrokerRegistration, path: &str, node: &Node) -> Result<(), Error> {
-    let holder = BrokerRegistration::parse(path, me.id, &node.data)?
-        .ok_or_else(|| Error::corrupt(path, "a registration without content"))?;
+    let readable = BrokerRegistration::parse(path, me.id, &node.data);
+    if matches!(readable, Err(Error::Corrupt { .. })) && node.owner != SessionId(0) {
+        return Ok(());
+    }
+    let holder = readable?.ok_or_else(|| Error::corrupt(path, "a registration without content"))?;
     // A node without owner is persistent and never goes away by itself.
     let same = holder.host == me.host && holder.port == me.port && node.owner != SessionId(0);
     if same {

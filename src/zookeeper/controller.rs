@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tracing::info;
+use tracing::warn;
 use zookeeper_client::CreateMode;
 
 use crate::types::BrokerId;
@@ -58,7 +59,7 @@ impl Store {
     /// Runs for controller.
     ///
     /// A node that carries our id but belongs to another session is left over from one that we had before. It is not
-    /// believed: this waits until it is gone, and then goes on.
+    /// believed: this waits until it is gone, and then goes on. So it does with one that can't be read.
     pub async fn try_elect(&self, me: BrokerId) -> Result<Election, Error> {
         let data = records::encode_controller(me, &records::timestamp());
         loop {
@@ -67,27 +68,27 @@ impl Store {
                 Claim::Taken(node, change) => (node, change),
             };
             let owner = node.owner;
-            match records::parse_controller(paths::CONTROLLER, &node.data)? {
-                Some(id) if id != me => return Ok(Election::Other(id)),
-                _ => {}
+            match records::parse_controller(paths::CONTROLLER, &node.data) {
+                Ok(Some(id)) if id != me => return Ok(Election::Other(id)),
+                Ok(_) => {}
+                // Whoever it is, it is not for us to take it away.
+                Err(error) => warn!("{error}; waiting until it is gone"),
             }
             let tick = || {
-                info!(
-                    "{} is held by dead session {owner} until it expires",
-                    paths::CONTROLLER
-                );
+                if owner != SessionId(0) {
+                    info!("{} is held by session {owner} until it ends", paths::CONTROLLER);
+                }
             };
             self.wait_for_change(change, WAITING_INTERVAL, tick).await?;
         }
     }
 
     /// Gives the office back, if it is this session's. A successor's node stays: 0.8.2.2 deletes whatever is there.
-    pub async fn resign_controller(&self, me: BrokerId) -> Result<(), Error> {
+    pub async fn resign_controller(&self) -> Result<(), Error> {
         let Some(node) = self.read(paths::CONTROLLER).await? else {
             return Ok(());
         };
-        let ours = records::parse_controller(paths::CONTROLLER, &node.data)? == Some(me);
-        if !ours || node.owner != self.session_id() {
+        if node.owner != self.session_id() {
             return Ok(());
         }
         match self.delete(paths::CONTROLLER, Some(node.version)).await {

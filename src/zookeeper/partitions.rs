@@ -168,6 +168,22 @@ impl Store {
         }
     }
 
+    /// Changes the states of many partitions, each at its version; results in their order.
+    pub async fn set_partition_states(
+        &self,
+        partitions: &[(TopicPartition, Versioned<PartitionState>)],
+    ) -> Vec<Result<i32, Error>> {
+        let writes = partitions.iter().cloned().map(|(partition, state)| {
+            let store = self.clone();
+            async move {
+                store
+                    .set_partition_state(&partition, &state.value, state.version)
+                    .await
+            }
+        });
+        pipelined(writes).await
+    }
+
     /// Changes the states of many partitions, each at its version; results in their order. Only the controller whose
     /// term began at this version of the epoch may: [`Error::Fenced`] for one that was replaced.
     pub async fn decide_partition_states(

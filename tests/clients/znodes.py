@@ -2,16 +2,18 @@
 
 znodes.py tree HOST:PORT[/CHROOT]                  one line of JSON per node below the chroot
 znodes.py create-read-only HOST:PORT[/CHROOT] PATH a node that nobody may change or create anything below
+znodes.py set HOST:PORT[/CHROOT] [PATH HEX ...]    writes nodes, and creates those that are missing
+znodes.py delete HOST:PORT[/CHROOT] [PATH ...]     deletes nodes and all below them
+znodes.py flicker HOST:PORT[/CHROOT] SECONDS       nodes of all kinds come, change and go, as fast as can be
 znodes.py put HOST:PORT[/CHROOT] PATH DATA         a node with these data, created or changed
-znodes.py delete HOST:PORT[/CHROOT] PATH           no such node, nor anything below it
 """
 
 import json
 import sys
+import time
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import NodeExistsError
-from kazoo.exceptions import NoNodeError
+from kazoo.exceptions import KazooException, NoNodeError
 from kazoo.security import make_acl
 
 LETTERS = [(1, "r"), (2, "w"), (4, "c"), (8, "d"), (16, "a")]
@@ -26,7 +28,7 @@ def tree(zk, path):
         return
     print(json.dumps({
         "path": path,
-        "data": None if data is None else data.decode(),
+        "data": None if data is None else data.decode(errors="replace"),
         "ephemeral": stat.ephemeralOwner != 0,
         "version": stat.version,
         "created": stat.czxid,
@@ -39,6 +41,41 @@ def tree(zk, path):
         tree(zk, path.rstrip("/") + "/" + child)
 
 
+def put(zk, path, data):
+    try:
+        zk.set(path, data)
+    except NoNodeError:
+        zk.create(path, data, makepath=True)
+
+
+def flicker(zk, seconds):
+    end, number = time.time() + seconds, 0
+    paths = [
+        "/brokers/ids/7",
+        "/brokers/topics/flicker",
+        "/brokers/topics/flicker-0/partitions/0/state",
+        "/config/topics/flicker",
+        "/config/changes/config_change_%010d",
+    ]
+    contents = [
+        b"", b"{", b"\xff\xfe", b"[]", b'"flicker"', b'{"version":1,"partitions":{"0":[0]}}',
+        b'{"jmx_port":-1,"timestamp":"1","host":"127.0.0.1","version":1,"port":1}', b'{"version":1,"config":{}}',
+    ]
+    while time.time() < end:
+        changed = [path % (1000 + number) if "%" in path else path for path in paths]
+        # Without waiting for each, so that many changes fall between two reads.
+        pending = [zk.create_async(path, contents[number % len(contents)], makepath=True) for path in changed]
+        pending += [zk.set_async(path, contents[(number + 3) % len(contents)]) for path in changed]
+        pending += [zk.delete_async(path) for path in changed]
+        for result in pending:
+            try:
+                result.get(10)
+            except KazooException:
+                pass
+        number += 1
+    print(number)
+
+
 def main():
     command, connect = sys.argv[1:3]
     zk = KazooClient(hosts=connect, timeout=10)
@@ -48,13 +85,16 @@ def main():
             tree(zk, "/")
         elif command == "create-read-only":
             zk.create(sys.argv[3], acl=[make_acl("world", "anyone", read=True)])
-        elif command == "put":
-            try:
-                zk.create(sys.argv[3], sys.argv[4].encode(), makepath=True)
-            except NodeExistsError:
-                zk.set(sys.argv[3], sys.argv[4].encode())
+        elif command == "set":
+            for path, data in zip(sys.argv[3::2], sys.argv[4::2]):
+                put(zk, path, bytes.fromhex(data))
         elif command == "delete":
-            zk.delete(sys.argv[3], recursive=True)
+            for path in sys.argv[3:]:
+                zk.delete(path, recursive=True)
+        elif command == "flicker":
+            flicker(zk, float(sys.argv[3]))
+        elif command == "put":
+            put(zk, sys.argv[3], sys.argv[4].encode())
         else:
             sys.exit(__doc__)
     finally:

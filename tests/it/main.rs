@@ -9,16 +9,25 @@
     reason = "a test that meets something unforeseen fails by panicking"
 )]
 
+mod benchmark;
 mod clients;
 mod consumer_offsets;
 mod controller;
 mod durability;
+mod faults_clock;
+mod faults_crash_points;
+mod faults_disks;
+mod faults_kills;
+mod faults_zookeeper;
 mod first_run;
+mod hand_over;
 mod mistakes;
 mod ordering;
+mod overload;
 mod readme;
 mod recorded;
 mod registration;
+mod replication;
 mod running;
 mod scale;
 mod support;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::keys;
 use super::keys::Number;
 use super::keys::Text;
+use super::origin::Origin;
 use super::sections::AdvertisedConfig;
 use super::sections::BrokerConfig;
 use super::sections::CleanerConfig;
@@ -24,9 +25,9 @@ use super::sections::ReplicationConfig;
 use super::sections::TopicsConfig;
 use super::sections::ZooKeeperAuth;
 use super::sections::ZooKeeperConfig;
-use super::sources::Origin;
 use super::values::Reader;
 use crate::types::BrokerId;
+use crate::zookeeper;
 
 /// The data directory when neither a file nor a key names one.
 const DIRECTORY_WITHOUT_FILE: &str = "./gregor-data";
@@ -85,10 +86,11 @@ pub(crate) fn build(reader: &mut Reader<'_>) -> BrokerConfig {
             retry_backoff: reader.millis(&keys::CONTROLLED_SHUTDOWN_RETRY_BACKOFF_MS),
         },
         offsets: offsets(reader),
-        zookeeper: zookeeper(reader),
+        zookeeper: zookeeper_session(reader),
         metrics: MetricsConfig {
             listen: metrics_listen(reader),
         },
+        places: reader.places(),
     }
 }
 
@@ -229,9 +231,7 @@ fn logs(reader: &mut Reader<'_>, directories: Vec<PathBuf>) -> LogsConfig {
 fn replication(reader: &mut Reader<'_>) -> ReplicationConfig {
     ReplicationConfig {
         lag_time_max: reader.millis(&keys::REPLICA_LAG_TIME_MAX_MS),
-        lag_max_messages: reader.clamped(&keys::REPLICA_LAG_MAX_MESSAGES),
         socket_timeout: reader.timeout(&keys::REPLICA_SOCKET_TIMEOUT_MS),
-        receive_buffer_bytes: reader.limit(&keys::REPLICA_SOCKET_RECEIVE_BUFFER_BYTES),
         fetch_max_bytes: reader.clamped(&keys::REPLICA_FETCH_MAX_BYTES),
         fetch_wait_max: reader.millis(&keys::REPLICA_FETCH_WAIT_MAX_MS),
         fetch_min_bytes: reader.clamped(&keys::REPLICA_FETCH_MIN_BYTES),
@@ -289,11 +289,14 @@ fn codec(reader: &mut Reader<'_>) -> OffsetsCodec {
     }
 }
 
-fn zookeeper(reader: &mut Reader<'_>) -> ZooKeeperConfig {
+fn zookeeper_session(reader: &mut Reader<'_>) -> ZooKeeperConfig {
     let connect = reader.text(&keys::ZOOKEEPER_CONNECT).unwrap_or_default();
+    let hint = "name the ensemble, like zookeeper.connect=zk1:2181,zk2:2181/chroot";
     if connect.split('/').next().unwrap_or_default().trim().is_empty() {
-        let hint = "name the ensemble, like zookeeper.connect=zk1:2181,zk2:2181/chroot";
         reader.problem(keys::ZOOKEEPER_CONNECT.name, "names no host", connect, hint);
+    } else if let Err(problem) = zookeeper::check_connect_string(connect) {
+        let what = format!("is malformed, {problem}");
+        reader.problem(keys::ZOOKEEPER_CONNECT.name, &what, connect, hint);
     }
     let connection = if reader.is_set(keys::ZOOKEEPER_CONNECTION_TIMEOUT_MS.name) {
         &keys::ZOOKEEPER_CONNECTION_TIMEOUT_MS

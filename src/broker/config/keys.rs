@@ -172,10 +172,7 @@ keys! {
     MIN_INSYNC_REPLICAS: Number = Number::int("min.insync.replicas", 1).at_least(1);
     UNCLEAN_LEADER_ELECTION_ENABLE: Flag = flag("unclean.leader.election.enable", true);
     REPLICA_LAG_TIME_MAX_MS: Number = Number::long("replica.lag.time.max.ms", 10_000).at_least(1);
-    REPLICA_LAG_MAX_MESSAGES: Number = Number::long("replica.lag.max.messages", 4000);
     REPLICA_SOCKET_TIMEOUT_MS: Number = Number::int("replica.socket.timeout.ms", 30_000).at_least(0);
-    REPLICA_SOCKET_RECEIVE_BUFFER_BYTES: Number =
-        Number::int("replica.socket.receive.buffer.bytes", 65_536).at_least(1).or_unlimited();
     REPLICA_FETCH_MAX_BYTES: Number = Number::int("replica.fetch.max.bytes", 1_048_576).at_least(0);
     REPLICA_FETCH_WAIT_MAX_MS: Number = Number::int("replica.fetch.wait.max.ms", 500);
     REPLICA_FETCH_MIN_BYTES: Number = Number::int("replica.fetch.min.bytes", 1);
@@ -239,6 +236,14 @@ pub(crate) const WITHOUT_EFFECT: &[(&str, &str)] = &[
         "requests to other brokers are not queued without bound",
     ),
     (
+        "replica.lag.max.messages",
+        "a burst throws no follower out: only one that has not caught up for replica.lag.time.max.ms is out of sync",
+    ),
+    (
+        "replica.socket.receive.buffer.bytes",
+        "the system sizes the buffers of connections to leaders as they need it",
+    ),
+    (
         "log.cleaner.io.buffer.size",
         "it tunes the buffers of one particular cleaner",
     ),
@@ -255,15 +260,4 @@ pub(crate) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("kafka.metrics.polling.interval.secs", NO_JAVA),
     ("kafka.csv.metrics.reporter.enabled", NO_JAVA),
     ("kafka.csv.metrics.dir", NO_JAVA),
-];
-
-/// Keys of replication: checked, but nothing follows from them yet.
-pub(crate) const NOT_YET: &[&str] = &[
-    "num.replica.fetchers",
-    "replica.fetch.min.bytes",
-    "replica.fetch.wait.max.ms",
-    "replica.lag.max.messages",
-    "replica.lag.time.max.ms",
-    "replica.socket.receive.buffer.bytes",
-    "replica.socket.timeout.ms",
 ];

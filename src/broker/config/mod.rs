@@ -7,13 +7,17 @@ mod build;
 mod checks;
 mod foreign;
 mod keys;
+mod origin;
+mod places;
 mod problems;
-mod properties;
+pub mod properties;
 mod sections;
 mod sources;
 mod values;
 
 pub(crate) use foreign::nearest;
+pub use origin::Origin;
+pub use places::Places;
 pub use problems::Problem;
 pub use problems::Problems;
 pub use sections::AdvertisedConfig;
@@ -35,7 +39,6 @@ pub use sections::TopicsConfig;
 pub use sections::ZooKeeperAuth;
 pub use sections::ZooKeeperConfig;
 pub use sources::MalformedOverride;
-pub use sources::Origin;
 pub use sources::Sources;
 pub use sources::parse_override;
 
@@ -56,13 +59,20 @@ pub struct Loaded {
 impl BrokerConfig {
     /// Reads all sources; finds everything that is wrong at once.
     pub fn load(sources: Sources) -> Result<Loaded, Problems> {
-        let settings = Settings::read(sources).map_err(|problem| Problems(vec![problem]))?;
+        let settings = Settings::read(sources).map_err(|problem| Problems {
+            all: vec![problem],
+            warnings: Vec::new(),
+        })?;
         let mut reader = Reader::new(&settings);
         let config = build::build(&mut reader);
         checks::across(&mut reader, &config);
-        let problems = reader.into_problems();
-        if !problems.is_empty() {
-            return Err(Problems(problems));
+        let mut all = reader.into_problems();
+        if !all.is_empty() {
+            all.sort_by_key(|problem| problem.origin.line());
+            return Err(Problems {
+                all,
+                warnings: checks::about_keys(&settings),
+            });
         }
         let warnings = checks::warnings(&settings, &config);
         let notes = checks::notes(&settings, &config);

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Origin;
+use super::Places;
 use crate::types::BrokerId;
 
 /// Everything a broker is told before it starts.
@@ -42,6 +43,8 @@ pub struct BrokerConfig {
     pub zookeeper: ZooKeeperConfig,
     /// Serving metrics.
     pub metrics: MetricsConfig,
+    /// Where all of this was said.
+    pub places: Places,
 }
 
 /// Listening and serving connections.
@@ -178,14 +181,10 @@ pub struct TopicsConfig {
 /// Following and being followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplicationConfig {
-    /// Silence after which a follower is out of sync; also how often that is looked at.
+    /// How long a follower may be behind before it is out of sync.
     pub lag_time_max: Duration,
-    /// Messages behind the leader at which a follower is out of sync.
-    pub lag_max_messages: u64,
     /// How long a follower waits for an answer; `Duration::MAX` is for ever.
     pub socket_timeout: Duration,
-    /// Receive buffer of a follower's sockets; `None` is the system's choice.
-    pub receive_buffer_bytes: Option<usize>,
     /// Bytes per partition in a follower's fetch; never below `LogDefaults::max_message_bytes`.
     pub fetch_max_bytes: i32,
     /// How long the leader may hold back an answer.

@@ -3,12 +3,12 @@
 //! Always holds: every setting knows its origin, so that a message about it can name the place to change.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::origin::Origin;
 use super::problems::Problem;
 use super::properties;
 
@@ -55,33 +55,6 @@ impl Sources {
                 .map(|(name, value)| (text(name), text(value)))
                 .collect(),
             overrides,
-        }
-    }
-}
-
-/// Where a setting comes from, as messages name it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// Nobody set it.
-    Default,
-    /// A line of the file.
-    Line(Arc<Path>, usize),
-    /// The file as a whole.
-    File(Arc<Path>),
-    /// An environment variable.
-    Variable(String),
-    /// The command line.
-    Override,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::Line(path, line) => write!(f, "{}:{line}", path.display()),
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Variable(name) => f.write_str(name),
-            Self::Override => f.write_str("--override"),
         }
     }
 }

@@ -54,12 +54,12 @@ pub(crate) fn handle(
             .collect();
         let of_topics = configs.of(topics).await;
         let config = move |topic: &str| of_topics.get(topic).unwrap_or_else(|| configs.defaults()).clone();
-        let apply = move || (partitions.apply_roles(&request, config), partitions);
-        let Ok((outcomes, partitions)) = tokio::task::spawn_blocking(apply).await else {
+        let apply = move || partitions.apply_roles(&request, config);
+        let Ok(outcomes) = tokio::task::spawn_blocking(apply).await else {
             return Reply::Close; // The process is going down.
         };
         for outcome in &outcomes {
-            follow_leadership(&offsets, &partitions, outcome);
+            follow_leadership(&offsets, outcome);
         }
         let partitions = controller_answers(outcomes, &shutdown);
         Reply::Send(
@@ -73,21 +73,14 @@ pub(crate) fn handle(
 }
 
 /// Whoever leads a partition of the offsets topic coordinates its groups.
-fn follow_leadership(offsets: &Arc<Offsets>, partitions: &Partitions, outcome: &Outcome) {
+fn follow_leadership(offsets: &Arc<Offsets>, outcome: &Outcome) {
     let name = &outcome.topic_partition;
     if &*name.topic != OFFSETS_TOPIC {
         return;
     }
     match outcome.result {
-        Ok(Transition::Leads) => {
-            let epoch = partitions
-                .get(&name.topic, name.partition)
-                .map(|partition| partition.leader_epoch());
-            if let Some(epoch) = epoch {
-                offsets.lead(name.partition, epoch);
-            }
-        }
-        Ok(Transition::Follows) => offsets.resign(name.partition),
+        Ok(Transition::Leads { since }) => offsets.lead(name.partition, since),
+        Ok(Transition::Follows | Transition::NoLeader) => offsets.resign(name.partition),
         _ => {}
     }
 }

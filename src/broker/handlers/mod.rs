@@ -99,7 +99,9 @@ impl Handler for Handlers {
             }
             Request::UpdateMetadata(request) => update_metadata::handle(controller_epoch, metadata, request),
             Request::ControlledShutdown(request) => controlled_shutdown::handle(controller, &request),
-            Request::OffsetCommit(request) => offset_commit::handle(offsets, metadata, sessions, request),
+            Request::OffsetCommit(request) => {
+                offset_commit::handle(offsets, metadata, sessions, shutdown, request)
+            }
             Request::OffsetFetch(request) => offset_fetch::handle(offsets, metadata, sessions, request),
             Request::ConsumerMetadata(request) => {
                 consumer_metadata::handle(offsets, metadata, auto_create, &request)

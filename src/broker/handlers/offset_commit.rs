@@ -18,6 +18,7 @@ use crate::protocol::offset_commit::OffsetCommitRequest;
 use crate::protocol::offset_commit::OffsetCommitResponse;
 use crate::protocol::offset_commit::OffsetStorage;
 use crate::protocol::offset_commit::PartitionCommit;
+use crate::shutdown::Shutdown;
 use crate::types::TopicPartition;
 use crate::zookeeper::Sessions;
 
@@ -29,20 +30,22 @@ pub(crate) fn handle(
     offsets: &Arc<Offsets>,
     cache: &Arc<MetadataCache>,
     sessions: &Sessions,
+    shutdown: &Shutdown,
     request: OffsetCommitRequest,
 ) -> Reply {
-    let (offsets, cache, sessions) = (Arc::clone(offsets), Arc::clone(cache), sessions.clone());
+    let (offsets, cache) = (Arc::clone(offsets), Arc::clone(cache));
+    let (sessions, shutdown) = (sessions.clone(), shutdown.clone());
     Reply::Later(Box::pin(async move {
         let codes = match request.storage {
             OffsetStorage::ZooKeeper => to_zookeeper(&offsets, &cache, &sessions, &request).await,
-            OffsetStorage::Kafka => to_log(&offsets, &request).await,
+            OffsetStorage::Kafka => to_log(&offsets, &shutdown, &request).await,
         };
         Reply::Send(answer(request, codes).into())
     }))
 }
 
 /// The codes of all partitions, in the order of the request.
-async fn to_log(offsets: &Offsets, request: &OffsetCommitRequest) -> Vec<ErrorCode> {
+async fn to_log(offsets: &Offsets, shutdown: &Shutdown, request: &OffsetCommitRequest) -> Vec<ErrorCode> {
     let nameless = |(topic, commit): (Option<&str>, &PartitionCommit)| {
         topic.is_none() && offsets.accepts_metadata(commit.metadata.as_deref())
     };
@@ -64,10 +67,15 @@ async fn to_log(offsets: &Offsets, request: &OffsetCommitRequest) -> Vec<ErrorCo
         .await
         .into_iter()
         .map(|result| {
-            result.map_or_else(
-                |error| error_mapping::code_of_offsets(&error),
-                |()| ErrorCode::None,
-            )
+            let Err(error) = result else {
+                return ErrorCode::None;
+            };
+            let code = error_mapping::code_of_offsets(&error);
+            if error_mapping::is_fatal_to_offsets(&error) {
+                tracing::error!("group {group}: commit: {error}");
+                shutdown.fail(error);
+            }
+            code
         })
         .collect()
 }

@@ -128,7 +128,11 @@ async fn stored(sessions: &Sessions, group: &str, topic: &str, partitions: &[i32
             error: ErrorCode::None,
         },
         Some(Ok(None)) => nothing(*partition, ErrorCode::UnknownTopicOrPartition),
-        Some(Err(_)) | None => nothing(*partition, ErrorCode::Unknown),
+        Some(Err(error)) => {
+            tracing::warn!("group {group}: fetch from ZooKeeper: {error}");
+            nothing(*partition, ErrorCode::Unknown)
+        }
+        None => nothing(*partition, ErrorCode::Unknown),
     };
     partitions.iter().map(position).collect()
 }

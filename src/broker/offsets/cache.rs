@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::broker::offsets::records::Key;
+use crate::log::Times;
 
 /// A position as it was committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,13 +67,17 @@ impl Slot {
     }
 
     /// Positions that were committed longer ago than `retention`.
-    pub(crate) fn expired(&self, now_ms: i64, retention: Duration) -> Vec<(Key, i64)> {
-        let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+    pub(crate) fn expired(&self, times: &Times, retention: Duration) -> Vec<(Key, i64)> {
         self.positions
             .iter()
-            .filter(|(_, committed)| now_ms.saturating_sub(committed.timestamp) > retention)
+            .filter(|(_, committed)| times.age_of_millis(committed.timestamp) > retention)
             .map(|(key, committed)| (key.clone(), committed.log_offset))
             .collect()
+    }
+
+    /// Every position.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = (&Key, &Committed)> {
+        self.positions.iter()
     }
 
     /// Positions kept.
@@ -92,6 +97,8 @@ impl Slot {
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     fn key(group: &str) -> Key {
@@ -129,7 +136,8 @@ mod tests {
         slot.put(key("old"), committed(1, 1_000, 1));
         slot.put(key("new"), committed(1, 5_000, 2));
         slot.put(key("future"), committed(1, i64::MAX, 3));
-        assert_eq!(slot.expired(7_000, Duration::from_secs(3)), [(key("old"), 1)]);
+        let times = (UNIX_EPOCH + Duration::from_secs(7)).into();
+        assert_eq!(slot.expired(&times, Duration::from_secs(3)), [(key("old"), 1)]);
         assert_eq!((slot.len(), slot.groups()), (3, 3));
     }
 }

@@ -7,6 +7,7 @@ use crate::broker::offsets::Offsets;
 use crate::broker::offsets::cache::Committed;
 use crate::broker::offsets::records::Key;
 use crate::broker::offsets::records::Value;
+use crate::log;
 use crate::message;
 use crate::message::entry;
 use crate::protocol::fetch::Reader;
@@ -32,7 +33,8 @@ enum Error {
 }
 
 impl Offsets {
-    /// Reads the log up to the high watermark, and serves what was found. Blocks.
+    /// Reads the log to its end, and serves what was found. Blocks. Not only up to the high watermark: that of a new
+    /// leader lags behind what is committed, and what is beyond will be if this broker goes on leading.
     ///
     /// A record that is not understood is passed over: 0.8.2.2 would stop there and serve half of the groups.
     pub(super) fn load(&self, number: i32, leader_epoch: i32) {
@@ -44,9 +46,18 @@ impl Offsets {
         else {
             return;
         };
-        slot.loading = false;
+        // Half of the groups would be told that they never committed anything, and begin anew.
+        slot.loading = matches!(
+            &result,
+            Err(Error::Io(_) | Error::Read(replication::Error::Log(log::Error::Io { .. })))
+        );
         match result {
             Ok(()) => tracing::debug!("{OFFSETS_TOPIC}-{number}: {} positions loaded", slot.len()),
+            Err(error) if slot.loading => {
+                tracing::error!(
+                    "{OFFSETS_TOPIC}-{number}: load positions: {error}; its groups wait until this broker leads it anew"
+                );
+            }
             Err(error) => {
                 tracing::error!(
                     "{OFFSETS_TOPIC}-{number}: load positions: {error}; {} are served",
@@ -60,12 +71,13 @@ impl Offsets {
         let partition = self.partitions.get(OFFSETS_TOPIC, number).ok_or(Error::Gone)?;
         let mut offset = partition.log().ok_or(Error::Gone)?.log_start_offset();
         let mut max_bytes = CHUNK_BYTES;
+        let to_the_end = Reader::Follower(partition.me());
         while self
             .slots()
             .get(&number)
             .is_some_and(|slot| slot.leader_epoch == leader_epoch)
         {
-            let found = partition.read(Reader::Consumer, offset, max_bytes)?;
+            let found = partition.read(to_the_end, offset, max_bytes)?;
             let Some(slice) = found.messages.filter(|slice| slice.len > 0) else {
                 return Ok(());
             };
@@ -73,7 +85,8 @@ impl Offsets {
             slice.file.read_exact_at(&mut bytes, slice.position)?;
             match self.take(number, &bytes)? {
                 Some(last_offset) => {
-                    offset = last_offset + 1;
+                    // The last there can be ends the log.
+                    offset = last_offset.saturating_add(1);
                     max_bytes = CHUNK_BYTES;
                 }
                 None if max_bytes == i32::MAX => return Err(Error::Endless(offset)),

@@ -6,7 +6,7 @@
 
 mod cache;
 mod load;
-mod records;
+pub mod records;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,8 +21,9 @@ use tokio::time::timeout;
 
 use crate::broker::offsets::cache::Committed;
 use crate::broker::offsets::cache::Slot;
-use crate::broker::offsets::records::Key;
+pub(crate) use crate::broker::offsets::records::Key;
 use crate::broker::offsets::records::Value;
+use crate::log::Times;
 use crate::message::Codec;
 use crate::message::set::ProducedSet;
 use crate::message::set::SetBuilder;
@@ -196,7 +197,7 @@ impl Offsets {
 
     async fn append_acknowledged(
         &self,
-        partition: &Partition,
+        partition: &Arc<Partition>,
         set: SetBuilder,
         acks: Acks,
     ) -> Result<i64, Error> {
@@ -213,10 +214,14 @@ impl Offsets {
 
     /// A group's position in a partition, or none if it has not committed any.
     pub(crate) fn fetch(&self, group: &str, topic: &str, partition: i32) -> Result<Option<Position>, Error> {
+        let number = self.partition_of(group);
+        // It may have stopped leading without an order.
+        let led = self.partitions.get(OFFSETS_TOPIC, number);
+        if !led.is_some_and(|partition| partition.leads()) {
+            return Err(Error::NotCoordinator);
+        }
         let slots = self.slots();
-        let slot = slots
-            .get(&self.partition_of(group))
-            .ok_or(Error::NotCoordinator)?;
+        let slot = slots.get(&number).ok_or(Error::NotCoordinator)?;
         if slot.loading {
             return Err(Error::Loading);
         }
@@ -247,12 +252,11 @@ impl Offsets {
     }
 
     /// Drops positions that were committed too long ago, and writes tombstones for them.
-    pub(crate) async fn expire(&self) {
-        let now = now_ms();
+    pub(crate) async fn expire(&self, times: &Times) {
         let expired: Vec<_> = self
             .slots()
             .iter()
-            .map(|(number, slot)| (*number, slot.expired(now, self.config.retention)))
+            .map(|(number, slot)| (*number, slot.expired(times, self.config.retention)))
             .filter(|(_, expired)| !expired.is_empty())
             .collect();
         for (number, expired) in expired {
@@ -289,6 +293,15 @@ impl Offsets {
         slots.values().fold((0, 0), |(positions, groups), slot| {
             (positions + slot.len(), groups + slot.groups())
         })
+    }
+
+    /// Every position kept here.
+    pub(crate) fn positions(&self) -> Vec<(Key, i64)> {
+        let slots = self.slots();
+        let positions = slots.values().flat_map(Slot::positions);
+        positions
+            .map(|(key, committed)| (key.clone(), committed.offset))
+            .collect()
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<i32, Slot>> {

@@ -1,4 +1,5 @@
 use std::time::Duration;
+use std::time::SystemTime;
 
 use super::*;
 use crate::log::CleanupPolicy;
@@ -309,12 +310,12 @@ fn old_segments_go_and_their_files_later() {
     append_numbered(&log, 45);
     append_numbered(&compacted, 45);
     let now = SystemTime::now();
-    logs.apply_retention(now).unwrap();
+    logs.apply_retention(&now.into()).unwrap();
     assert_eq!(log.log_start_offset(), 0);
 
     let first = fs::File::open(directory.path().join("t-0/00000000000000000000.log")).unwrap();
     first.set_modified(now - 2 * hour).unwrap();
-    logs.apply_retention(now).unwrap();
+    logs.apply_retention(&now.into()).unwrap();
     assert_eq!((log.log_start_offset(), log.segments().unwrap().len()), (20, 2));
     assert_eq!(values(&log), numbers(20..45));
     assert!(
@@ -325,12 +326,12 @@ fn old_segments_go_and_their_files_later() {
     );
 
     // All of it: the end stays.
-    logs.apply_retention(now + 2 * hour).unwrap();
+    logs.apply_retention(&(now + 2 * hour).into()).unwrap();
     assert_eq!(
         (log.log_start_offset(), log.log_end_offset(), log.size_bytes()),
         (45, 45, 0)
     );
-    logs.apply_retention(now + 2 * hour).unwrap();
+    logs.apply_retention(&(now + 2 * hour).into()).unwrap();
     assert_eq!(log.segments().unwrap().len(), 1);
     append_numbered(&log, 1);
     assert_eq!(values(&log), numbers(45..46));
@@ -368,20 +369,20 @@ fn segments_beyond_the_size_go() {
         )
         .unwrap();
     append_numbered(&log, 45);
-    logs.apply_retention(SystemTime::now()).unwrap();
+    logs.apply_retention(&SystemTime::now().into()).unwrap();
     assert_eq!(
         log.log_start_offset(),
         0,
         "950 bytes too many are less than a segment"
     );
     append_numbered(&log, 1);
-    logs.apply_retention(SystemTime::now()).unwrap();
+    logs.apply_retention(&SystemTime::now().into()).unwrap();
     assert_eq!(log.log_start_offset(), 20);
     log.set_config(LogConfig {
         retention_bytes: Some(0),
         ..small()
     });
-    logs.apply_retention(SystemTime::now()).unwrap();
+    logs.apply_retention(&SystemTime::now().into()).unwrap();
     assert_eq!((log.log_start_offset(), log.log_end_offset()), (46, 46));
 }
 

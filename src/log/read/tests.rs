@@ -240,7 +240,7 @@ fn a_deleted_segment_is_read_to_its_end_by_those_who_have_it() {
     let log = three_segments(&directory);
     let slice = log.read(3, 100, None).unwrap().messages.unwrap();
     log.truncate_fully_and_start_at(0).unwrap();
-    log.delete_due_files(std::time::Instant::now() + std::time::Duration::from_secs(3600))
+    log.delete_due_files(Instant::now() + Duration::from_secs(3600))
         .unwrap();
     append_numbered(&log, 3);
     assert_eq!(entries(&bytes_of(&slice)).next().unwrap().unwrap().0, 3);

@@ -52,7 +52,7 @@ fn a_topic_goes_when_all_its_brokers_are_there() {
     });
     delete(&connect, "late");
     // The office goes round and comes back: what was asked for is still to be done.
-    znodes::delete(&connect, "/controller");
+    znodes::delete(&connect, &["/controller"]);
     eventually("somebody is controller", FAILOVER, || {
         znodes::node(&connect, "/controller").map(drop).ok_or("nobody")
     });

@@ -20,7 +20,7 @@ fn a_java_follower_takes_over_when_its_java_leader_dies() {
         connect,
         controller,
         java,
-        ..
+        _zookeeper,
     } = Mixed::start("java-takes-over", 2, |setup, _| {
         setup.set("leader.imbalance.check.interval.seconds", "1")
     });

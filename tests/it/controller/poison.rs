@@ -128,6 +128,6 @@ fn a_controller_that_lost_its_node_resigns() {
         "/brokers/topics/u",
         r#"{"version":1,"partitions":{"0":[0]}}"#,
     );
-    znodes::delete(&connect, "/controller");
+    znodes::delete(&connect, &["/controller"]);
     wait_for_state(&connect, "u", 0, |state| state["controller_epoch"] == 2);
 }

@@ -147,13 +147,20 @@ impl Setup {
 
     /// Starts it without waiting.
     pub(crate) fn launch(self) -> Broker {
-        let mut broker = Broker {
-            setup: self,
-            child: None,
-            launches: 0,
-        };
+        let mut broker = self.stopped();
         broker.launch();
         broker
+    }
+
+    /// Does not start it yet.
+    pub(crate) fn stopped(self) -> Broker {
+        Broker {
+            setup: self,
+            child: None,
+            under: Vec::new(),
+            environment: Vec::new(),
+            launches: 0,
+        }
     }
 }
 
@@ -162,6 +169,9 @@ impl Setup {
 pub(crate) struct Broker {
     setup: Setup,
     child: Option<Child>,
+    /// What it runs under: a program with arguments, which are followed by its own command line.
+    under: Vec<String>,
+    environment: Vec<(String, String)>,
     /// How often it was started.
     launches: usize,
 }
@@ -180,7 +190,19 @@ impl Broker {
             .append(true)
             .open(self.log_file())
             .unwrap();
-        let mut command = self.setup.command();
+        let server = self.setup.command();
+        let mut command = match self.under.split_first() {
+            Some((program, arguments)) => {
+                let mut under = Command::new(program);
+                under
+                    .args(arguments)
+                    .arg(server.get_program())
+                    .args(server.get_args());
+                under
+            }
+            None => server,
+        };
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -191,6 +213,42 @@ impl Broker {
                 .unwrap_or_else(|error| panic!("start {command:?}: {error}")),
         );
         self.launches += 1;
+    }
+
+    /// From the next start on it runs under this program; under none if there is none.
+    pub(crate) fn run_under(&mut self, program: &[&str]) {
+        self.under = program.iter().map(|&argument| argument.to_owned()).collect();
+    }
+
+    /// From the next start on it has these variables, and no others that were given before.
+    pub(crate) fn run_with(&mut self, environment: &[(String, String)]) {
+        self.environment = environment.to_owned();
+    }
+
+    /// Starts it again, for what it may not survive: how it ended if it did before it served.
+    pub(crate) fn try_start_again(&mut self) -> Result<(), ExitStatus> {
+        self.launch();
+        eventually("the broker serves or ends", START, || match self.exited() {
+            Some(status) => Ok(Err(status)),
+            None => self.serves().map(Ok),
+        })
+    }
+
+    /// Starts it again where it cannot know who leads: waits until it calls itself started, no longer.
+    #[track_caller]
+    pub(crate) fn start_again_without_leaders(&mut self) {
+        self.launch();
+        eventually("the broker calls itself started", START, || {
+            assert!(self.exited().is_none(), "the broker ended");
+            self.started()
+        });
+    }
+
+    /// It has ended by itself, and may be started again.
+    #[track_caller]
+    pub(crate) fn forget(&mut self) {
+        assert!(self.exited().is_some(), "it still runs");
+        self.child = None;
     }
 
     /// Starts it on the data it has and waits until it serves.
@@ -210,7 +268,7 @@ impl Broker {
         self.wait_until_ready();
     }
 
-    /// Starts it on the data it has, without waiting.
+    /// Starts it on the data it has without waiting: in a cluster others may have to come first.
     pub(crate) fn launch_again(&mut self) {
         self.launch();
     }
@@ -222,26 +280,41 @@ impl Broker {
             if let Some(status) = self.exited() {
                 panic!("the broker ended: {status}");
             }
-            self.started()?;
-            let seen = wire::metadata(self.address()).map_err(|error| error.to_string())?;
-            // Before it has a first topic the reference tells of no brokers, not even of itself.
-            let me = seen.topics.is_empty()
-                || seen
-                    .brokers
-                    .iter()
-                    .any(|(_, _, port)| *port == i32::from(self.setup.port));
-            let led = seen.topics.iter().all(|(_, error, partitions)| {
-                *error == 0
-                    && partitions
-                        .iter()
-                        .all(|(_, error, leader)| *error == 0 && *leader >= 0)
-            });
-            if me && led {
-                Ok(())
-            } else {
-                Err(format!("{seen:?}"))
-            }
+            self.serves()
         });
+    }
+
+    /// Waits until it is registered and serves, whatever it leads.
+    #[track_caller]
+    pub(crate) fn wait_until_started(&mut self) {
+        eventually("the broker has started", START, || {
+            if let Some(status) = self.exited() {
+                panic!("the broker ended: {status}");
+            }
+            self.started()
+        });
+    }
+
+    fn serves(&self) -> Result<(), String> {
+        self.started()?;
+        let seen = wire::metadata(self.address()).map_err(|error| error.to_string())?;
+        // Before it has a first topic the reference tells of no brokers, not even of itself.
+        let me = seen.topics.is_empty()
+            || seen
+                .brokers
+                .iter()
+                .any(|(_, _, port)| *port == i32::from(self.setup.port));
+        let led = seen.topics.iter().all(|(_, error, partitions)| {
+            *error == 0
+                && partitions
+                    .iter()
+                    .all(|(_, error, leader)| *error == 0 && *leader >= 0)
+        });
+        if me && led {
+            Ok(())
+        } else {
+            Err(format!("{seen:?}"))
+        }
     }
 
     /// Whether it calls itself started: Gregor over HTTP, the reference in its log.

@@ -112,6 +112,17 @@ pub(crate) fn kcat_produce(
 /// Consumes partition 0 with kcat from the beginning to its end.
 #[track_caller]
 pub(crate) fn kcat_consume(bootstrap: &str, topic: &str) -> Vec<(i64, Record)> {
+    kcat_consume_from(bootstrap, topic, 0)
+}
+
+/// Consumes partition 0 with kcat from an offset to its end.
+#[track_caller]
+pub(crate) fn kcat_consume_from(bootstrap: &str, topic: &str, offset: i64) -> Vec<(i64, Record)> {
+    let from = if offset == 0 {
+        "beginning".to_owned()
+    } else {
+        offset.to_string()
+    };
     let arguments = [
         "-C",
         "-t",
@@ -119,7 +130,7 @@ pub(crate) fn kcat_consume(bootstrap: &str, topic: &str) -> Vec<(i64, Record)> {
         "-p",
         "0",
         "-o",
-        "beginning",
+        &from,
         "-e",
         "-q",
         "-f",

@@ -5,13 +5,16 @@ pub(crate) mod broker;
 pub(crate) mod clients;
 pub(crate) mod connection;
 pub(crate) mod eventually;
+pub(crate) mod faketime;
 pub(crate) mod java;
+pub(crate) mod load;
 pub(crate) mod namespace;
 pub(crate) mod numbered;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod reference;
 pub(crate) mod requests;
+pub(crate) mod segments;
 pub(crate) mod wire;
 pub(crate) mod znodes;
 pub(crate) mod zookeeper;
@@ -37,10 +40,14 @@ pub(crate) enum Need {
     /// ZooKeeper 3.8 as Debian packages it.
     ZooKeeper,
     Strace,
+    /// A library that lies about the time.
+    Faketime,
     /// util-linux' `script`, which runs a program on a terminal.
     Terminal,
     /// Network and mount namespaces of the test's own.
     Namespaces,
+    /// What the client of the benchmark is built from.
+    Librdkafka,
     /// Only Gregor promises what the test checks.
     Gregor,
 }
@@ -71,11 +78,17 @@ impl Need {
                 absent(there, "ZooKeeper 3.8", "apt-get install zookeeper")
             }
             Self::Strace => absent(on_path("strace"), "strace", "apt-get install strace"),
+            Self::Faketime => absent(faketime::installed(), "libfaketime", "apt-get install faketime"),
             Self::Terminal => absent(on_path("script"), "script", "apt-get install bsdutils"),
             Self::Namespaces => absent(
                 namespace::Network::allowed(),
                 "the right to open network namespaces",
                 "apt-get install iproute2, and run the tests as root",
+            ),
+            Self::Librdkafka => absent(
+                Path::new("/usr/include/librdkafka/rdkafka.h").exists() && on_path("gcc"),
+                "librdkafka with its headers, or gcc",
+                "apt-get install librdkafka-dev libc6-dev gcc python3",
             ),
             Self::Gregor => (broker::kind() != broker::Kind::Gregor)
                 .then(|| "only Gregor promises this: unset GREGOR_TEST_BROKER".to_owned()),
@@ -96,6 +109,14 @@ pub(crate) fn have(needs: &[Need]) -> bool {
         }
     }
     true
+}
+
+/// Says what a test has found, past the test runner's capture: figures that people want to see.
+pub(crate) fn report(figures: &str) {
+    let thread = std::thread::current();
+    let line = format!("{}: {figures}\n", thread.name().unwrap_or("a test"));
+    // Nobody may be reading.
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// Says that the running test is skipped, and why; `fatal` makes that a failure.
@@ -124,7 +145,7 @@ pub(crate) fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The binary under test: the one that was built with the tests, or another one, as for measurements.
+/// The binary under test: the one that was built along, or what GREGOR_BINARY names, such as a release build.
 pub(crate) fn gregor() -> Command {
     let built = std::env::var_os("GREGOR_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_gregor").into());
     let mut command = Command::new(built);

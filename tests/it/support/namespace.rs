@@ -1,8 +1,13 @@
-//! A network of its own, in which every port is free: for what runs on default ports, as users do.
+//! A network of its own, in which every port is free: for what runs on default ports, as users do. And a disk of its
+//! own, small enough to be filled.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::BufRead;
 use std::io::BufReader;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
@@ -72,6 +77,82 @@ impl Drop for Network {
                 let _ = kill_process(pid, Signal::KILL);
             }
         }
+        // Fails only when it has ended already.
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+/// A small file system in a mount namespace: seen by what runs under it, gone when dropped.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    holder: Child,
+    at: PathBuf,
+    mounts: String,
+}
+
+impl Disk {
+    /// Mounts one with these options at a directory, which must exist.
+    pub(crate) fn mount(at: &Path, options: &str) -> Self {
+        let script = format!(r#"mount -t tmpfs -o {options} tmpfs "$0" && echo up && cat"#);
+        let mut holder = Command::new("unshare")
+            .args(["--mount", "sh", "-c", &script])
+            .arg(at)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("start unshare");
+        let mut line = String::new();
+        BufReader::new(holder.stdout.take().expect("was asked for"))
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "up\n", "the disk is mounted");
+        let mounts = format!("--mount=/proc/{}/ns/mnt", holder.id());
+        Self {
+            holder,
+            at: at.to_owned(),
+            mounts,
+        }
+    }
+
+    /// What a program that sees it runs under.
+    pub(crate) fn under(&self) -> [&str; 3] {
+        ["nsenter", &self.mounts, "--"]
+    }
+
+    /// The same directory as seen from outside.
+    pub(crate) fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{}", self.holder.id(), self.at.display()))
+    }
+
+    /// Mounts it anew with these options.
+    pub(crate) fn remount(&self, options: &str) {
+        let [nsenter, mounts, end] = self.under();
+        let mount = Command::new(nsenter)
+            .args([mounts, end, "mount", "-o", &format!("remount,{options}")])
+            .arg(&self.at)
+            .status()
+            .unwrap();
+        assert!(mount.success(), "mount -o remount,{options}");
+    }
+
+    /// Fills it to the last byte.
+    pub(crate) fn fill(&self) {
+        let mut ballast = File::create(self.path().join(BALLAST)).unwrap();
+        while ballast.write_all(&[0; 4096]).is_ok() {}
+    }
+
+    /// Makes room again.
+    pub(crate) fn make_room(&self) {
+        std::fs::remove_file(self.path().join(BALLAST)).unwrap();
+    }
+}
+
+/// A file that fills a disk.
+const BALLAST: &str = "ballast";
+
+impl Drop for Disk {
+    fn drop(&mut self) {
         // Fails only when it has ended already.
         let _ = self.holder.kill();
         let _ = self.holder.wait();

@@ -24,14 +24,8 @@ pub(crate) struct Metadata {
 
 /// Asks for all topics.
 pub(crate) fn metadata(broker: SocketAddr) -> Result<Metadata, Error> {
-    let mut stream = TcpStream::connect_timeout(&broker, LIMIT)?;
-    stream.set_read_timeout(Some(LIMIT))?;
-    // size | key 3 | version 0 | correlation 7 | client id "test" | no topics: all of them
-    stream.write_all(b"\0\0\0\x12\0\x03\0\0\0\0\0\x07\0\x04test\0\0\0\0")?;
-    let mut size = [0; 4];
-    stream.read_exact(&mut size)?;
-    let mut frame = vec![0; usize::try_from(u32::from_be_bytes(size)).map_err(Error::other)?];
-    stream.read_exact(&mut frame)?;
+    // key 3 | version 0 | correlation 7 | client id "test" | no topics: all of them
+    let frame = call(broker, b"\0\x03\0\0\0\0\0\x07\0\x04test\0\0\0\0", LIMIT)?;
     let mut rest = Reader(&frame);
     assert_eq!(rest.i32()?, 7, "the correlation id comes back");
     let brokers = rest.array(|rest| Ok((rest.i32()?, rest.string()?, rest.i32()?)))?;
@@ -49,6 +43,68 @@ pub(crate) fn metadata(broker: SocketAddr) -> Result<Metadata, Error> {
         Ok((name, error, partitions))
     })?;
     Ok(Metadata { brokers, topics })
+}
+
+/// Fetches from partition 0 of a topic, without waiting; the error code of the answer.
+pub(crate) fn fetch(broker: SocketAddr, topic: &str, offset: i64) -> Result<i16, Error> {
+    fetch_waiting(broker, topic, offset, Duration::ZERO)
+}
+
+/// As `fetch`, but waits so long for something to be there.
+pub(crate) fn fetch_waiting(
+    broker: SocketAddr,
+    topic: &str,
+    offset: i64,
+    wait: Duration,
+) -> Result<i16, Error> {
+    let mut request = Vec::new();
+    // key 1 | version 0 | correlation 7 | client id "test" | consumer
+    request.extend(b"\0\x01\0\0\0\0\0\x07\0\x04test\xff\xff\xff\xff");
+    request.extend(
+        i32::try_from(wait.as_millis())
+            .map_err(Error::other)?
+            .to_be_bytes(),
+    );
+    // at least a byte | one topic
+    request.extend(b"\0\0\0\x01\0\0\0\x01");
+    request.extend(i16::try_from(topic.len()).map_err(Error::other)?.to_be_bytes());
+    request.extend(topic.as_bytes());
+    // one partition | number 0 | offset | at most 4 KiB
+    request.extend(b"\0\0\0\x01\0\0\0\0");
+    request.extend(offset.to_be_bytes());
+    request.extend(b"\0\0\x10\0");
+    let frame = call(broker, &request, LIMIT + wait)?;
+    let mut rest = Reader(&frame);
+    assert_eq!(rest.i32()?, 7, "the correlation id comes back");
+    let topics = rest.array(|rest| {
+        rest.string()?;
+        rest.array(|rest| {
+            rest.i32()?;
+            let error = rest.i16()?;
+            rest.take::<8>()?;
+            let len = usize::try_from(rest.i32()?).map_err(Error::other)?;
+            let (_messages, after) = rest.0.split_at_checked(len).ok_or(ErrorKind::UnexpectedEof)?;
+            rest.0 = after;
+            Ok(error)
+        })
+    })?;
+    topics
+        .first()
+        .and_then(|partitions| partitions.first().copied())
+        .ok_or(ErrorKind::InvalidData.into())
+}
+
+/// Sends one request on a connection of its own and returns the answer without its size.
+fn call(broker: SocketAddr, request: &[u8], limit: Duration) -> Result<Vec<u8>, Error> {
+    let mut stream = TcpStream::connect_timeout(&broker, LIMIT)?;
+    stream.set_read_timeout(Some(limit))?;
+    let size = u32::try_from(request.len()).map_err(Error::other)?;
+    stream.write_all(&[&size.to_be_bytes(), request].concat())?;
+    let mut size = [0; 4];
+    stream.read_exact(&mut size)?;
+    let mut frame = vec![0; usize::try_from(u32::from_be_bytes(size)).map_err(Error::other)?];
+    stream.read_exact(&mut frame)?;
+    Ok(frame)
 }
 
 /// A page over HTTP: its status and its body.

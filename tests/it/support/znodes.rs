@@ -53,14 +53,31 @@ pub(crate) fn create_read_only(connect: &str, path: &str) {
     kazoo(&["create-read-only", connect, path]);
 }
 
+/// Writes nodes; creates those that are missing.
+pub(crate) fn set(connect: &str, nodes: &[(&str, &[u8])]) {
+    let hex = |data: &[u8]| data.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let pairs: Vec<_> = nodes
+        .iter()
+        .flat_map(|(path, data)| [(*path).to_owned(), hex(data)])
+        .collect();
+    let mut arguments = vec!["set", connect];
+    arguments.extend(pairs.iter().map(String::as_str));
+    kazoo(&arguments);
+}
+
+/// Deletes nodes and all below them.
+pub(crate) fn delete(connect: &str, paths: &[&str]) {
+    kazoo(&[&["delete", connect], paths].concat());
+}
+
+/// Lets nodes of all kinds come, change and go for so many seconds; how often.
+pub(crate) fn flicker(connect: &str, seconds: &str) -> usize {
+    kazoo(&["flicker", connect, seconds]).trim().parse().unwrap()
+}
+
 /// Gives a persistent node these data, created or changed.
 pub(crate) fn put(connect: &str, path: &str, data: &str) {
     kazoo(&["put", connect, path, data]);
-}
-
-/// Removes a node and everything below it.
-pub(crate) fn delete(connect: &str, path: &str) {
-    kazoo(&["delete", connect, path]);
 }
 
 fn kazoo(arguments: &[&str]) -> String {

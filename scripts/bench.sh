@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Measures Gregor beside the reference (Apache Kafka 0.8.2.2) and beside a null broker that does as little as can be done,
+# in turn on the same disk, with the same settings and the same real client (librdkafka). Prints markdown tables: medians,
+# spread, ratios, and which goals are met. Takes about half an hour; the machine should do nothing else meanwhile.
+#   scripts/bench.sh [ROW ...]     of produce consume codecs latency connections flush partitions start size; and, only when
+#                                  asked for, partitions10000 and unclean (10 GiB of logs that nobody closed)
+# Environment: ROUNDS (5); SCALE multiplies all counts (1); BROKERS (reference,Gregor,null); BENCH_FOLDER is where data and
+# results go (target/bench): up to 15 GiB; GREGOR_BINARY is a gregor that is built already. result.md, result.json and
+# result.svg there are those of the last run.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+die() { printf 'error: %s\nhint: %s\n' "$1" "$2" >&2; exit 1; }
+
+install_packages() {
+  local missing=() pair
+  for pair in gcc:gcc python3:python3 java:default-jdk-headless mvn:maven; do
+    command -v "${pair%%:*}" > /dev/null || missing+=("${pair#*:}")
+  done
+  [[ -e /usr/include/librdkafka/rdkafka.h ]] || missing+=(librdkafka-dev libc6-dev)
+  ((${#missing[@]})) || return 0
+  command -v apt-get > /dev/null || die "these packages are missing: ${missing[*]}" "install them by hand; this is no Debian"
+  local as_root=()
+  if ((EUID != 0)); then
+    command -v sudo > /dev/null || die "these packages are missing: ${missing[*]}" "apt-get install ${missing[*]}, as root"
+    as_root=(sudo)
+  fi
+  echo "Installing ${missing[*]}" >&2
+  "${as_root[@]}" apt-get update -q < /dev/null >&2
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -q --no-install-recommends "${missing[@]}" < /dev/null >&2
+}
+
+target=${CARGO_TARGET_DIR:-$PWD/target}
+folder=${BENCH_FOLDER:-$target/bench}
+tools=$target/bench-tools
+sources=tests/bench
+
+install_packages
+tests/reference/kafka jars > /dev/null
+command -v cargo > /dev/null || die "Rust is missing" "see https://rustup.rs"
+gregor=${GREGOR_BINARY:-}
+if [[ -z $gregor ]]; then
+  cargo build --release --locked
+  gregor=$target/release/gregor
+fi
+mkdir -p "$tools"
+cargo build --release --locked --quiet --manifest-path $sources/null_broker/Cargo.toml --target-dir "$tools/target"
+cp "$tools/target/release/null_broker" "$tools/null_broker"
+gcc -O2 -Wall -Wextra -o "$tools/rdk" $sources/rdk.c -lrdkafka -lpthread
+gcc -O2 -Wall -Wextra -o "$tools/connections" $sources/connections.c
+
+# Every one of a thousand connections takes a descriptor, in the client as in the broker.
+ulimit -n "$(ulimit -Hn)"
+mkdir -p "$folder"
+exec python3 -B $sources/bench.py --gregor "$gregor" --tools "$tools" --folder "$folder" \
+  --rounds "${ROUNDS:-5}" --scale "${SCALE:-1}" --brokers "${BROKERS:-reference,Gregor,null}" "$@"

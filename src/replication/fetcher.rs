@@ -1,0 +1,366 @@
+//! One task that copies partitions from one leader: fetch, append, repeat.
+//!
+//! All its partitions are in one request. One that fails is left out for a while, and never holds up the others: 0.8.2.2
+//! asks again at once, or ends the thread for all of them (KAFKA-1461, KAFKA-4384). What an answer says is only taken if
+//! the partition still follows as it did when it was asked, so that nobody who changes roles has to wait for a fetch.
+
+mod orders;
+mod range;
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::task::block_in_place;
+use tokio::time::Instant;
+use tokio::time::sleep_until;
+use tokio::time::timeout;
+
+pub(crate) use self::orders::Followed;
+pub(crate) use self::orders::Order;
+use crate::log;
+use crate::log::Logs;
+use crate::metrics::ReplicationMetrics;
+use crate::net::CallError;
+use crate::net::Caller;
+use crate::protocol::ErrorCode;
+use crate::protocol::fetch::FetchRequest;
+use crate::protocol::fetch::FetchResponse;
+use crate::protocol::fetch::PartitionFetch;
+use crate::protocol::fetch::PartitionFetched;
+use crate::protocol::fetch::Reader;
+use crate::replication::config::Config;
+use crate::replication::error::Error;
+use crate::replication::partition::Taken;
+use crate::shutdown::Shutdown;
+use crate::types::BrokerId;
+use crate::types::Endpoint;
+use crate::types::TopicPartition;
+
+/// The first pause after a failure; each further one is twice as long.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Orders that follow each other within this time are taken together,
+const SETTLE: Duration = Duration::from_millis(5);
+/// but not so many that the first waits longer than this.
+const SETTLE_MAX: Duration = Duration::from_millis(50);
+/// Bytes of one answer that are asked for at most, as long as that leaves each partition a little.
+const ANSWER_BYTES: usize = 128 << 20;
+/// The least that a partition is asked for.
+const PARTITION_BYTES_MIN: usize = 4 << 10;
+
+/// What a fetcher works with.
+#[derive(Debug)]
+pub(crate) struct Fetcher {
+    pub(crate) me: BrokerId,
+    pub(crate) leader: Endpoint,
+    pub(crate) number: usize,
+    pub(crate) config: Arc<Config>,
+    pub(crate) logs: Arc<Logs>,
+    pub(crate) followed: Arc<Followed>,
+    pub(crate) metrics: ReplicationMetrics,
+    pub(crate) shutdown: Shutdown,
+}
+
+/// One partition as the fetcher sees it.
+#[derive(Debug)]
+struct Copied {
+    order: Order,
+    /// What the request under way asks for, if it asks for anything.
+    asked: Option<i64>,
+    /// Bytes to ask for, if a message did not fit into the usual.
+    bytes_needed: usize,
+    /// Left out until then.
+    rests_until: Option<Instant>,
+    pause: Pause,
+}
+
+/// The partitions of each topic.
+type Copies = BTreeMap<Arc<str>, BTreeMap<i32, Copied>>;
+
+/// How long to wait after a failure.
+#[derive(Debug, Clone, Copy)]
+struct Pause(Duration);
+
+impl Pause {
+    const NONE: Self = Self(Duration::ZERO);
+
+    /// The next one, twice as long as the last.
+    fn next(&mut self) -> Duration {
+        self.0 = (self.0 * 2).clamp(PAUSE_MIN, PAUSE_MAX);
+        self.0
+    }
+}
+
+impl Fetcher {
+    /// Copies until shutdown.
+    pub(crate) async fn run(self) {
+        let mut shutdown = self.shutdown.clone();
+        tokio::select! {
+            () = shutdown.requested() => {}
+            () = self.copy() => {}
+        }
+    }
+
+    async fn copy(&self) {
+        let mut changes = self.followed.changes.subscribe();
+        changes.mark_changed();
+        let mut copies = Copies::new();
+        let mut connection = None;
+        let mut pause = Pause::NONE;
+        loop {
+            if changes.has_changed().unwrap_or(false) {
+                changes.borrow_and_update();
+                self.take_orders(&mut copies);
+            }
+            let now = Instant::now();
+            let Some(request) = self.request(&mut copies, now) else {
+                // Nobody is to wait for a connection that is not used.
+                connection = connection.filter(|_| !copies.is_empty());
+                wait(next_due(&copies), &mut changes).await;
+                continue;
+            };
+            let fetched = tokio::select! {
+                fetched = self.fetch(&mut connection, &request) => Some(fetched),
+                // The answer may take long, and the new partitions are not in it.
+                () = settled(&mut changes) => None,
+            };
+            match fetched {
+                Some(Ok(response)) => {
+                    pause = Pause::NONE;
+                    self.followed.rate.count(std::time::Instant::now());
+                    self.metrics.fetcher_requests.increment(1);
+                    self.take(&mut copies, response, connection.as_ref()).await;
+                }
+                Some(Err(error)) => {
+                    connection = None;
+                    self.metrics.fetcher_failures.increment(1);
+                    if pause.0.is_zero() {
+                        tracing::warn!("fetching from broker {}: {error}; trying again", self.leader.id);
+                    }
+                    wait(Some(Instant::now() + pause.next()), &mut changes).await;
+                }
+                None => {
+                    connection = None;
+                    changes.mark_changed();
+                }
+            }
+        }
+    }
+
+    async fn fetch(
+        &self,
+        connection: &mut Option<Caller>,
+        request: &FetchRequest,
+    ) -> Result<FetchResponse<Bytes>, CallError> {
+        let caller = match connection.take().filter(|caller| !caller.is_closed()) {
+            Some(caller) => caller,
+            None => {
+                let id = format!("ReplicaFetcherThread-{}-{}", self.number, self.leader.id);
+                Caller::connect(&self.leader, self.config.socket_timeout, Some(&id)).await?
+            }
+        };
+        let answer = caller.call(request).await;
+        *connection = Some(caller);
+        answer
+    }
+
+    /// Brings the partitions in line with the orders.
+    fn take_orders(&self, copies: &mut Copies) {
+        let orders = self.followed.orders();
+        copies.retain(|topic, partitions| {
+            partitions.retain(|number, copied| {
+                let name = TopicPartition {
+                    topic: Arc::clone(topic),
+                    partition: *number,
+                };
+                orders
+                    .get(&name)
+                    .is_some_and(|order| order.since == copied.order.since)
+            });
+            !partitions.is_empty()
+        });
+        for (name, order) in orders.iter() {
+            let partitions = copies.entry(Arc::clone(&name.topic)).or_default();
+            partitions.entry(name.partition).or_insert_with(|| Copied {
+                order: order.clone(),
+                asked: None,
+                bytes_needed: 0,
+                rests_until: None,
+                pause: Pause::NONE,
+            });
+        }
+    }
+
+    /// Asks for every partition that doesn't rest; none if there is none.
+    fn request(&self, copies: &mut Copies, now: Instant) -> Option<FetchRequest> {
+        let count: usize = copies.values().map(BTreeMap::len).sum();
+        let most = usize::try_from(self.config.fetch_max_bytes).unwrap_or(0);
+        let share = (ANSWER_BYTES / count.max(1)).max(PARTITION_BYTES_MIN).min(most);
+        let mut topics = Vec::with_capacity(copies.len());
+        for (topic, partitions) in copies.iter_mut() {
+            let mut fetches = Vec::with_capacity(partitions.len());
+            for (number, copied) in partitions.iter_mut() {
+                copied.asked = None;
+                if copied.rests_until.is_some_and(|until| until > now) {
+                    continue;
+                }
+                copied.rests_until = None;
+                copied.asked = copied.order.partition.next_fetch(copied.order.since);
+                fetches.extend(copied.asked.map(|offset| PartitionFetch {
+                    partition: *number,
+                    offset,
+                    max_bytes: i32::try_from(share.max(copied.bytes_needed)).unwrap_or(i32::MAX),
+                }));
+            }
+            if !fetches.is_empty() {
+                topics.push((Some(topic.to_string()), fetches));
+            }
+        }
+        let until_due = next_due(copies).map(|due| due.saturating_duration_since(now));
+        (!topics.is_empty()).then(|| FetchRequest {
+            reader: Reader::Follower(self.me),
+            max_wait: until_due
+                .map_or(Duration::MAX, |due| due.max(PAUSE_MIN))
+                .min(self.config.fetch_wait_max),
+            min_bytes: self.config.fetch_min_bytes,
+            topics,
+        })
+    }
+
+    /// Takes what was answered for each partition.
+    async fn take(&self, copies: &mut Copies, response: FetchResponse<Bytes>, caller: Option<&Caller>) {
+        let mut out_of_range = Vec::new();
+        let mut take = || {
+            for (topic, partitions) in &response.topics {
+                let copies = topic.as_deref().and_then(|topic| copies.get_mut(topic));
+                let Some(copies) = copies else { continue };
+                for fetched in partitions {
+                    let copied = copies.get_mut(&fetched.partition);
+                    let Some(copied) = copied.filter(|copied| copied.asked.is_some()) else {
+                        continue;
+                    };
+                    if fetched.error == ErrorCode::OffsetOutOfRange {
+                        out_of_range.push(copied.order.partition.topic_partition().clone());
+                    } else {
+                        self.take_one(copied, fetched);
+                    }
+                }
+            }
+        };
+        let anything = response
+            .topics
+            .iter()
+            .flat_map(|(_, partitions)| partitions)
+            .any(|fetched| fetched.messages.is_some());
+        if anything {
+            block_in_place(take);
+        } else {
+            take();
+        }
+        if let Some(caller) = caller.filter(|_| !out_of_range.is_empty()) {
+            self.look_for_range(copies, &out_of_range, caller).await;
+        }
+    }
+
+    fn take_one(&self, copied: &mut Copied, fetched: &PartitionFetched<Bytes>) {
+        let (Order { partition, since }, Some(asked)) = (&copied.order, copied.asked) else {
+            return;
+        };
+        let name = partition.topic_partition();
+        if fetched.error != ErrorCode::None {
+            self.metrics.fetcher_failures.increment(1);
+            let pause = copied.pause.next();
+            tracing::debug!(
+                "{name}: fetch from broker {}: {:?}",
+                self.leader.id,
+                fetched.error
+            );
+            copied.rests_until = Some(Instant::now() + pause);
+            return;
+        }
+        match partition.take_fetched(*since, asked, fetched, &self.logs) {
+            Ok(Taken::All) => {
+                copied.pause = Pause::NONE;
+                copied.bytes_needed = 0;
+                let bytes = fetched.messages.as_ref().map_or(0, Bytes::len);
+                self.metrics
+                    .fetcher_bytes
+                    .increment(u64::try_from(bytes).unwrap_or(0));
+            }
+            Ok(Taken::TooLarge(needed)) => {
+                tracing::debug!("{name}: the next message takes {needed} bytes");
+                copied.bytes_needed = needed;
+            }
+            Ok(Taken::Outdated) => {}
+            Err(error) => self.failed(copied, error),
+        }
+    }
+
+    fn failed(&self, copied: &mut Copied, error: Error) {
+        let name = copied.order.partition.topic_partition();
+        match error {
+            // It is being deleted, or the broker stops.
+            Error::Log(log::Error::Closed(_)) => {}
+            Error::Log(log::Error::Io { .. }) => {
+                tracing::error!("{name}: append: {error}");
+                self.shutdown.fail(error);
+            }
+            error => {
+                self.metrics.fetcher_failures.increment(1);
+                tracing::error!("{name}: what broker {} sent: {error}", self.leader.id);
+                copied.order.partition.compare_again(copied.order.since);
+            }
+        }
+        copied.rests_until = Some(Instant::now() + copied.pause.next());
+    }
+}
+
+/// When the next partition stops resting.
+fn next_due(copies: &Copies) -> Option<Instant> {
+    copies
+        .values()
+        .flat_map(BTreeMap::values)
+        .filter_map(|copied| copied.rests_until)
+        .min()
+}
+
+/// Waits until then, or for an order.
+async fn wait(until: Option<Instant>, changes: &mut watch::Receiver<u64>) {
+    let time_is_up = async {
+        match until {
+            Some(until) => sleep_until(until).await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        () = time_is_up => {}
+        changed = changes.changed() => match changed {
+            Ok(()) => changes.mark_changed(),
+            // Whoever gave the orders is gone, and ends this task.
+            Err(_) => pending().await,
+        },
+    }
+}
+
+/// Waits for an order, and then until no more come.
+async fn settled(changes: &mut watch::Receiver<u64>) {
+    if changes.changed().await.is_err() {
+        pending::<()>().await;
+    }
+    let more = async {
+        while timeout(SETTLE, changes.changed())
+            .await
+            .is_ok_and(|changed| changed.is_ok())
+        {}
+    };
+    // Either way they are taken now.
+    let _ = timeout(SETTLE_MAX, more).await;
+}
+
+#[cfg(test)]
+mod tests;

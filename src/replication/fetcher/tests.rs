@@ -1,0 +1,427 @@
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+
+use tokio::time::sleep;
+
+use super::*;
+use crate::log::LogConfig;
+use crate::log::LogsConfig;
+use crate::message::Codec;
+use crate::message::entry::entries;
+use crate::message::set::Limits;
+use crate::message::set::ProducedSet;
+use crate::message::set::SetBuilder;
+use crate::message::slice::FileSlice;
+use crate::metrics::Metrics;
+use crate::net::Handler;
+use crate::net::Listener;
+use crate::net::ListenerConfig;
+use crate::net::Peer;
+use crate::net::Reply;
+use crate::protocol::DecodeError;
+use crate::protocol::Request;
+use crate::protocol::RequestHeader;
+use crate::protocol::leader_and_isr::Leader;
+use crate::protocol::leader_and_isr::LeaderAndIsrRequest;
+use crate::protocol::leader_and_isr::PartitionState;
+use crate::protocol::list_offsets::ListOffsetsResponse;
+use crate::protocol::list_offsets::OffsetSpec;
+use crate::protocol::list_offsets::PartitionOffsetsFound;
+use crate::protocol::stop_replica::StopReplicaRequest;
+use crate::replication::HighWatermarks;
+use crate::replication::Partitions;
+use crate::shutdown::Trigger;
+
+const ME: BrokerId = BrokerId(1);
+const OTHER: BrokerId = BrokerId(2);
+const SOON: Duration = Duration::from_secs(10);
+
+/// A leader that does as it is told: answers at once what there is, and else sits on the request.
+#[derive(Debug, Clone, Default)]
+struct FakeLeader(Arc<Mutex<FakeState>>);
+
+#[derive(Debug, Default)]
+struct FakeState {
+    logs: BTreeMap<i32, Vec<u8>>,
+    /// What these partitions answer instead.
+    errors: BTreeMap<i32, ErrorCode>,
+    /// What one partition answers once.
+    error_once: Option<(i32, ErrorCode)>,
+    /// Partition and offset of every fetch.
+    asked: Vec<(i32, i64)>,
+    client_ids: Vec<Option<String>>,
+    /// Whether it answers when a request's time is up, rather than never.
+    keeps_time: bool,
+    /// Requests that it sat on and that were given up.
+    given_up: usize,
+}
+
+struct GivenUp(FakeLeader);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.state().given_up += 1;
+    }
+}
+
+impl FakeLeader {
+    fn state(&self) -> MutexGuard<'_, FakeState> {
+        self.0.lock().unwrap()
+    }
+
+    fn asked(&self, partition: i32) -> Vec<i64> {
+        let state = self.state();
+        let asked = state.asked.iter().filter(|(asked, _)| *asked == partition);
+        asked.map(|(_, offset)| *offset).collect()
+    }
+
+    fn fetched(&self, fetch: &PartitionFetch) -> PartitionFetched<FileSlice> {
+        let mut state = self.state();
+        state.asked.push((fetch.partition, fetch.offset));
+        let once = state
+            .error_once
+            .filter(|(partition, _)| *partition == fetch.partition);
+        if once.is_some() {
+            state.error_once = None;
+        }
+        let error = once
+            .map(|(_, error)| error)
+            .or(state.errors.get(&fetch.partition).copied())
+            .unwrap_or(ErrorCode::None);
+        let log = state.logs.get(&fetch.partition).cloned().unwrap_or_default();
+        let end = end_of(&log);
+        let mut walk = entries(&log);
+        let mut rest = walk.rest();
+        while walk.next().is_some_and(|entry| entry.unwrap().0 < fetch.offset) {
+            rest = walk.rest();
+        }
+        let messages = (error == ErrorCode::None && fetch.offset < end).then(|| slice(rest));
+        PartitionFetched {
+            partition: fetch.partition,
+            error,
+            high_watermark: if error == ErrorCode::None { end } else { -1 },
+            messages,
+        }
+    }
+}
+
+impl Handler for FakeLeader {
+    fn handle(&self, _: &Peer, header: RequestHeader, request: Request) -> Reply {
+        self.state().client_ids.push(header.client_id);
+        match request {
+            Request::Fetch(request) => {
+                assert_eq!(request.reader, Reader::Follower(ME));
+                let answer = |(topic, fetches): &(_, Vec<PartitionFetch>)| {
+                    let fetched: Vec<_> = fetches.iter().map(|fetch| self.fetched(fetch)).collect();
+                    (Clone::clone(topic), fetched)
+                };
+                let topics: Vec<_> = request.topics.iter().map(answer).collect();
+                let settled = topics
+                    .iter()
+                    .flat_map(|(_, fetched)| fetched)
+                    .any(|fetched| fetched.messages.is_some() || fetched.error != ErrorCode::None);
+                if settled {
+                    return Reply::Send(FetchResponse { topics }.into());
+                }
+                if self.state().keeps_time {
+                    return Reply::Later(Box::pin(async move {
+                        sleep(request.max_wait.min(Duration::from_millis(20))).await;
+                        Reply::Send(FetchResponse { topics }.into())
+                    }));
+                }
+                let given_up = GivenUp(self.clone());
+                Reply::Later(Box::pin(async move {
+                    let _given_up = given_up;
+                    pending().await
+                }))
+            }
+            Request::ListOffsets(request) => {
+                let state = self.state();
+                let topics = request.topics.into_iter().map(|(topic, asked)| {
+                    let found = asked.iter().map(|asked| PartitionOffsetsFound {
+                        partition: asked.partition,
+                        error: ErrorCode::None,
+                        offsets: match asked.at {
+                            OffsetSpec::Latest => vec![end_of(&state.logs[&asked.partition])],
+                            _ => vec![0],
+                        },
+                    });
+                    (topic, found.collect())
+                });
+                let topics = topics.collect();
+                Reply::Send(ListOffsetsResponse { topics }.into())
+            }
+            _ => Reply::Close,
+        }
+    }
+
+    fn refused(&self, _: &Peer, error: DecodeError) {
+        panic!("{error}");
+    }
+}
+
+fn slice(bytes: &[u8]) -> FileSlice {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    FileSlice {
+        file: Arc::new(file),
+        position: 0,
+        len: bytes.len().try_into().unwrap(),
+        cold: false,
+    }
+}
+
+fn end_of(log: &[u8]) -> i64 {
+    entries(log).last().map_or(0, |entry| entry.unwrap().0 + 1)
+}
+
+fn messages(base_offset: i64, values: &[&str]) -> Vec<u8> {
+    let mut set = SetBuilder::new(Codec::None);
+    for value in values {
+        set.push(None, Some(value.as_bytes()));
+    }
+    let limits = Limits::default();
+    let checked = ProducedSet::new(set.build().unwrap()).check(&limits).unwrap();
+    checked.assign(base_offset, &limits).unwrap().bytes().to_vec()
+}
+
+/// A broker that follows a fake leader.
+struct Fixture {
+    leader: FakeLeader,
+    endpoint: Endpoint,
+    partitions: Partitions,
+    logs: Arc<Logs>,
+    trigger: Trigger,
+    /// Stops the leader.
+    leader_trigger: Trigger,
+    _directory: tempfile::TempDir,
+}
+
+impl Fixture {
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let directories = vec![directory.path().to_owned()];
+        let high_watermarks = HighWatermarks::open(&directories).unwrap();
+        let logs = Arc::new(
+            Logs::open(&LogsConfig {
+                directories,
+                defaults: LogConfig::default(),
+                overrides: HashMap::new(),
+                recovery_threads: 1,
+            })
+            .unwrap(),
+        );
+        let trigger = Trigger::new();
+        let partitions = Partitions::new(
+            ME,
+            (Arc::clone(&logs), high_watermarks),
+            Metrics::new(),
+            Config::default(),
+            trigger.signal(),
+        );
+        let leader = FakeLeader::default();
+        let (endpoint, leader_trigger) = serve(&leader, 0).await;
+        Self {
+            leader,
+            endpoint,
+            partitions,
+            logs,
+            trigger,
+            leader_trigger,
+            _directory: directory,
+        }
+    }
+
+    fn order(&self, leader: BrokerId, leader_epoch: i32, numbers: &[i32]) {
+        let state = |number: &i32| {
+            let state = PartitionState {
+                controller_epoch: 1,
+                leader: Leader::Broker(leader),
+                leader_epoch,
+                isr: vec![leader],
+                zk_version: 0,
+                replicas: vec![ME, OTHER],
+            };
+            ("t".to_owned(), *number, state)
+        };
+        let order = LeaderAndIsrRequest {
+            controller_id: BrokerId(0),
+            controller_epoch: 1,
+            partitions: numbers.iter().map(state).collect(),
+            live_leaders: vec![self.endpoint.clone()],
+        };
+        for outcome in self.partitions.apply_roles(&order, |_| LogConfig::default()) {
+            outcome.result.unwrap();
+        }
+    }
+
+    fn end(&self, partition: i32) -> i64 {
+        let log = self.logs.get(&TopicPartition::new("t", partition));
+        log.map_or(-1, |log| log.log_end_offset())
+    }
+
+    async fn until(&self, what: &str, is: impl Fn(&Self) -> bool) {
+        let waiting = async {
+            while !is(self) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let done = timeout(SOON, waiting).await;
+        assert!(done.is_ok(), "{what}: {:?}", self.leader.state());
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        self.trigger.stop();
+        self.leader_trigger.stop();
+    }
+}
+
+async fn serve(leader: &FakeLeader, port: u16) -> (Endpoint, Trigger) {
+    let config = ListenerConfig {
+        host: Some("127.0.0.1".to_owned()),
+        port,
+        drain: Duration::ZERO,
+        ..ListenerConfig::default()
+    };
+    let listener = Listener::bind(config, &Metrics::new()).await.unwrap();
+    let endpoint = Endpoint {
+        id: OTHER,
+        host: "127.0.0.1".to_owned(),
+        port: listener.local_addr().unwrap().port().into(),
+    };
+    let trigger = Trigger::new();
+    tokio::spawn(listener.run(leader.clone(), trigger.signal()));
+    (endpoint, trigger)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_is_copied_under_the_name_of_the_reference() {
+    let fixture = Fixture::start().await;
+    fixture.leader.state().logs.insert(0, messages(0, &["a", "b"]));
+    fixture.order(OTHER, 0, &[0]);
+    fixture.until("both messages are here", |on| on.end(0) == 2).await;
+    fixture
+        .until("it waits for more", |on| on.leader.asked(0) == [0, 2])
+        .await;
+    let name = Some("ReplicaFetcherThread-0-2".to_owned());
+    assert!(fixture.leader.state().client_ids.iter().all(|id| *id == name));
+    let partition = fixture.partitions.get("t", 0).unwrap();
+    assert_eq!((partition.high_watermark(), partition.lag()), (2, Some(0)));
+}
+
+/// KAFKA-1461: 0.8.2.2 asks again at once, for ever, or gives up all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_fails_rests_and_holds_up_no_other() {
+    let fixture = Fixture::start().await;
+    {
+        let mut state = fixture.leader.state();
+        state.keeps_time = true;
+        state.errors.insert(0, ErrorCode::NotLeaderForPartition);
+        let mut damaged = messages(0, &["damaged"]);
+        *damaged.last_mut().unwrap() ^= 1;
+        state.logs.insert(1, damaged);
+        state.logs.insert(2, messages(0, &["a"]));
+    }
+    fixture.order(OTHER, 0, &[0, 1, 2]);
+    for more in 2..=20 {
+        fixture
+            .until("the sound one is here", |on| on.end(2) == more - 1)
+            .await;
+        let more = messages(0, &vec!["a"; usize::try_from(more).unwrap()]);
+        fixture.leader.state().logs.insert(2, more);
+    }
+    fixture.until("the last is here", |on| on.end(2) == 20).await;
+    assert_eq!((fixture.end(0), fixture.end(1)), (0, 0));
+    fixture
+        .until("the others are asked for again", |on| {
+            on.leader.asked(0).len() > 2 && on.leader.asked(1).len() > 2
+        })
+        .await;
+    // Each rests for 20 ms, then 40, then 80: they can't have been in every request.
+    assert!(fixture.leader.asked(0).len() < fixture.leader.asked(2).len());
+
+    fixture.leader.state().errors.clear();
+    fixture.leader.state().logs.insert(0, messages(0, &["late"]));
+    fixture.until("what was wrong is over", |on| on.end(0) == 1).await;
+}
+
+/// 0.8.2.2 answers a controller only when the fetch under way is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_wait_for_no_fetch() {
+    let fixture = Fixture::start().await;
+    fixture.order(OTHER, 0, &[0]);
+    fixture
+        .until("it waits at the leader", |on| on.leader.asked(0) == [0])
+        .await;
+    fixture.leader.state().logs.insert(1, messages(0, &["a"]));
+    fixture.order(OTHER, 0, &[1]);
+    // The leader would sit on the first request for ever.
+    fixture.until("the new one is copied", |on| on.end(1) == 1).await;
+    fixture
+        .until("the old fetch is given up", |on| on.leader.state().given_up > 0)
+        .await;
+
+    fixture.order(ME, 1, &[0]);
+    assert!(fixture.partitions.get("t", 0).unwrap().leads());
+    let stop = StopReplicaRequest {
+        controller_id: BrokerId(0),
+        controller_epoch: 1,
+        delete: false,
+        partitions: vec![("t".to_owned(), 1)],
+    };
+    for _ in 0..2 {
+        for outcome in fixture.partitions.stop(&stop) {
+            outcome.result.unwrap();
+        }
+    }
+    fixture
+        .until("nothing is fetched any more", |on| {
+            on.partitions.min_fetch_rate() == 0.0
+        })
+        .await;
+    // It comes back with the next order, also for the same leader: 0.8.2.2 waits for another one.
+    fixture.leader.state().logs.insert(1, messages(0, &["a", "b"]));
+    fixture.order(OTHER, 1, &[1]);
+    fixture.until("it is copied again", |on| on.end(1) == 2).await;
+}
+
+/// KAFKA-2143: the leader has got as far as the follower when it is asked for its range.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_deleted_over_an_outdated_answer() {
+    let fixture = Fixture::start().await;
+    fixture.leader.state().keeps_time = true;
+    fixture.leader.state().logs.insert(0, messages(0, &["a", "b"]));
+    fixture.order(OTHER, 0, &[0]);
+    fixture.until("both messages are here", |on| on.end(0) == 2).await;
+    {
+        let mut state = fixture.leader.state();
+        state.error_once = Some((0, ErrorCode::OffsetOutOfRange));
+        state.logs.insert(0, messages(0, &["a", "b", "c"]));
+    }
+    fixture.until("it has gone on", |on| on.end(0) == 3).await;
+    assert!(fixture.leader.state().error_once.is_none(), "it was answered so");
+    let log = fixture.logs.get(&TopicPartition::new("t", 0)).unwrap();
+    assert_eq!(log.log_start_offset(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_was_away_is_found_again() {
+    let mut fixture = Fixture::start().await;
+    fixture.order(OTHER, 0, &[0]);
+    fixture
+        .until("it waits at the leader", |on| on.leader.asked(0) == [0])
+        .await;
+    fixture.leader_trigger.stop();
+    fixture
+        .until("the leader is gone", |on| on.leader.state().given_up == 1)
+        .await;
+    fixture.leader.state().logs.insert(0, messages(0, &["a"]));
+    let port = u16::try_from(fixture.endpoint.port).unwrap();
+    (_, fixture.leader_trigger) = serve(&fixture.leader, port).await;
+    fixture.until("it goes on", |on| on.end(0) == 1).await;
+}

@@ -1,0 +1,153 @@
+"""Gregor beside the reference: `scripts/bench.sh` builds what this needs and runs it."""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import shutil
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import report
+from processes import TICKS
+from processes import Client
+from processes import Gregor
+from processes import Null
+from processes import Reference
+from processes import ZooKeeper
+from rows import Bench
+
+#: What runs one after the other on a broker that was started and warmed up, and whether it runs unless asked for.
+UNDER_LOAD = {"produce": True, "consume": True, "codecs": True, "latency": True, "connections": True, "flush": True,
+              "partitions": True, "partitions10000": False}
+#: What starts the broker itself.
+STARTING = {"start": True, "unclean": False}
+#: Only for Gregor: the reference would take its heap and many minutes.
+ONLY_GREGOR = {"partitions10000"}
+
+
+def arguments():
+    known = [*UNDER_LOAD, *STARTING, "size"]
+    parser = argparse.ArgumentParser(description="Measures Gregor beside Kafka 0.8.2.2 and a null broker.")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(known)}; without any, all but the longest")
+    parser.add_argument("--gregor", type=Path, required=True, help="the program to measure")
+    parser.add_argument("--tools", type=Path, required=True, help="the folder with rdk, connections and null_broker")
+    parser.add_argument("--folder", type=Path, required=True, help="where data and results go")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scale", type=float, default=1, help="of all counts and times")
+    parser.add_argument("--brokers", default="reference,Gregor,null", help="which of them")
+    given = parser.parse_args()
+    if unknown := set(given.rows) - set(known):
+        parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    if not given.rows:
+        given.rows = [row for row, usual in {**UNDER_LOAD, **STARTING, "size": True}.items() if usual]
+    return given
+
+
+def machine():
+    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+                if line.startswith("model name")), platform.machine())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    return f"{os.cpu_count()} CPUs ({cpu}), {memory:.0f} GiB, {platform.system()} {platform.release()}"
+
+
+def busy():
+    """CPU seconds of the whole machine in user mode so far."""
+    user, nice = Path("/proc/stat").read_text().split()[1:3]
+    return (int(user) + int(nice)) / TICKS
+
+
+class Run:
+    """Rounds of all rows over all brokers."""
+
+    def __init__(self, given):
+        self.given = given
+        self.results = {}
+        self.others = []
+        self.folder = given.folder / "data"
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self.zookeeper = ZooKeeper(self.folder / "zookeeper")
+        self.kinds = [kind for kind in (Reference, Gregor, Null) if kind.name in given.brokers.split(",")]
+
+    def all(self):
+        if "size" in self.given.rows:
+            self.record("Gregor")("program", "MiB", self.given.gregor.stat().st_size / (1 << 20))
+        for number in range(self.given.rounds):
+            for row in STARTING:
+                self.turn(number, [row], [kind for kind in self.kinds if kind.real])
+            self.turn(number, list(UNDER_LOAD), self.kinds)
+
+    def turn(self, number, rows, kinds):
+        """The brokers one after the other; which goes first changes from round to round."""
+        rows = [row for row in rows if row in self.given.rows]
+        first = number % len(kinds) if kinds else 0
+        for kind in (kinds[first:] + kinds[:first]) if rows else []:
+            self.one(number, rows, kind)
+
+    def one(self, number, rows, kind):
+        broker = kind(self.folder / f"{kind.name}-{number}-{rows[0]}", self.zookeeper)
+        try:
+            bench = Bench(broker, self.given.scale, self.record(kind.name))
+            if rows[0] in UNDER_LOAD:
+                broker.start()
+                bench.warm_up()
+            for row in rows:
+                if row not in ONLY_GREGOR or kind is Gregor:
+                    self.measured(number, row, kind, bench)
+        finally:
+            broker.remove()
+
+    def measured(self, number, row, kind, bench):
+        """Runs one group of rows, and notes how much else the machine did meanwhile."""
+        children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        before, start = busy(), time.monotonic()
+        own = bench.broker.process.cpu() if bench.broker.process else 0
+        getattr(bench, row)()
+        seconds = time.monotonic() - start
+        spent = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - children
+        if row in UNDER_LOAD:
+            spent += bench.broker.process.cpu() - own
+        others = max(0.0, busy() - before - spent) / seconds
+        self.others.append(others)
+        print(f"round {number + 1}: {row}, {kind.name}: {seconds:.0f} s, others {others:.0%}", file=sys.stderr, flush=True)
+
+    def record(self, broker):
+        def take(row, metric, value):
+            self.results.setdefault(row, {}).setdefault(metric, {}).setdefault(broker, []).append(value)
+
+        return take
+
+    def found(self):
+        return {
+            "machine": machine(), "rounds": self.given.rounds, "scale": self.given.scale,
+            "others": median(self.others or [0]), "others_most": max(self.others or [0]),
+            "results": self.results, "goals": list(report.judged(self.results)),
+        }
+
+    def close(self):
+        self.zookeeper.end()
+        shutil.rmtree(self.folder)
+
+
+def main():
+    given = arguments()
+    Gregor.binary, Null.binary, Client.folder = given.gregor.resolve(), given.tools / "null_broker", given.tools
+    run = Run(given)
+    try:
+        run.all()
+        found = run.found()
+    finally:
+        run.close()
+    text = report.markdown(found)
+    (given.folder / "result.md").write_text(text)
+    (given.folder / "result.json").write_text(json.dumps(found, indent=1) + "\n")
+    (given.folder / "result.svg").write_text(report.picture(found))
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

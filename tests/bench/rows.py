@@ -1,0 +1,215 @@
+"""What is measured: groups of rows, each run against one broker, each giving numbers by metric."""
+
+import os
+import signal
+import time
+
+import wire
+from processes import Client
+
+#: Unit and whether more of it is better, by metric.
+METRICS = {
+    "messages/s": True,
+    "MB/s": True,
+    "requests/s": True,
+    "broker CPU µs/message": False,
+    "client CPU µs/message": False,
+    "peak memory MiB": False,
+    "memory MiB": False,
+    "p50 µs": False,
+    "p99 µs": False,
+    "p99.9 µs": False,
+    "port open ms": False,
+    "started ms": False,
+    "serving ms": False,
+    "stopped ms": False,
+    "CPU %": False,
+    "GiB/s": True,
+    "MiB": False,
+}
+#: What each partition holds before a start.
+MESSAGES_AT_REST = 1000
+#: Bytes of a value, and how many messages of them take seconds.
+SIZES = [(100, 5_000_000), (1024, 1_500_000)]
+PERCENTILES = ["p50 µs", "p99 µs", "p99.9 µs"]
+
+
+class Bench:
+    """A broker under load. `record(row, metric, value)` takes what was found; counts are multiplied by `scale`."""
+
+    def __init__(self, broker, scale, record):
+        self.broker = broker
+        self.scale = scale
+        self.record = record
+        self.filled = set()
+
+    def count(self, messages, least=30_000):
+        """As many as are asked for, scaled; less than the least is over before it can be measured."""
+        return max(least, int(messages * self.scale))
+
+    def seconds(self, seconds):
+        return max(0.3, seconds * min(1, self.scale))
+
+    def load(self, row, command, topic, size, messages, *settings):
+        """A client that goes as fast as it can."""
+        self.broker.create(topic)
+        partitions, process = self.broker.partitions(topic), self.broker.process
+        os.sync()  # what earlier rows left to be written is not this one's
+        process.reset_peak()
+        spent = process.cpu()
+        rate, client = Client.run(command, self.broker.port, topic, partitions, size, messages, *settings)
+        spent = process.cpu() - spent
+        if row:
+            self.record(row, "messages/s", rate)
+            self.record(row, "MB/s", rate * size / 1e6)
+            self.record(row, "broker CPU µs/message", spent * 1e6 / messages)
+            self.record(row, "client CPU µs/message", client)
+            self.record(row, "peak memory MiB", process.memory("VmHWM"))
+
+    def warm_up(self):
+        """The reference is slow until its code is compiled."""
+        self.load(None, "produce", "warm-8", 100, self.count(2_000_000))
+        self.load(None, "consume", "warm-8", 100, self.count(2_000_000))
+
+    def produce(self):
+        for size, messages in SIZES:
+            topic = f"of-{size}-bytes-8"
+            self.load(f"produce {size} B, 8 partitions", "produce", topic, size, self.count(messages))
+            self.filled.add(topic)
+
+    def consume(self):
+        for size, messages in SIZES:
+            topic = f"of-{size}-bytes-8"
+            if topic not in self.filled:
+                self.load(None, "produce", topic, size, self.count(messages))
+            self.load(f"consume {size} B, 8 partitions", "consume", topic, size, self.count(messages))
+
+    def codecs(self):
+        for codec, messages in [("gzip", 2_000_000), ("snappy", 4_000_000), ("lz4", 4_000_000)]:
+            compressed = f"compression.codec={codec}"
+            self.load(f"produce 100 B, {codec}, equal values", "produce", f"{codec}-8", 100, self.count(messages),
+                      compressed)
+            self.load(f"produce 100 B, {codec}, log lines", "produce", f"{codec}-log-8", 100,
+                      self.count(messages // 2), compressed, "values=log")
+
+    def latency(self):
+        """One message a request; the rates that one connection is offered."""
+        for rate, messages in [(1000, 5000), (10_000, 50_000), (30_000, 150_000)]:
+            self.pace(f"acknowledged, {rate:,} requests/s", "pace-1", rate, messages)
+        if self.broker.real:
+            for rate, messages in [(1000, 5000), (10_000, 50_000)]:
+                self.pace(f"end to end, {rate:,} requests/s", "read-1", rate, messages, "read=true")
+
+    def pace(self, row, topic, rate, messages, *settings):
+        self.broker.create(topic)
+        messages = self.count(messages, 200)
+        os.sync()
+        spent = self.broker.process.cpu()
+        found = Client.run("pace", self.broker.port, topic, rate, 100, messages, *settings)
+        spent = self.broker.process.cpu() - spent
+        for metric, value in zip(PERCENTILES, found[-3:]):
+            self.record(row, metric, value)
+        self.record(row, "broker CPU µs/message", spent * 1e6 / messages)
+
+    def connections(self):
+        topic = "many-connections-8"
+        self.broker.create(topic)
+        requests = b"".join(wire.produce(topic, partition, bytes(100)) for partition in range(8))
+        self.ask(64, 4, requests, "64 connections, 1 request in flight each")
+
+    def ask(self, connections, seconds, requests, row):
+        os.sync()
+        process, seconds = self.broker.process, self.seconds(seconds)
+        spent = process.cpu()
+        (rate, *percentiles), answer = Client.connections(self.broker.port, connections, seconds, requests)
+        spent = process.cpu() - spent
+        if wire.produce_error(answer) != 0:
+            raise RuntimeError(f"{row}: error {wire.produce_error(answer)}")
+        self.record(row, "requests/s", rate)
+        for metric, value in zip(PERCENTILES, percentiles):
+            self.record(row, metric, value)
+        self.record(row, "broker CPU µs/message", spent * 1e6 / (rate * seconds))
+
+    def flush(self):
+        """Every message is on disk before it is acknowledged."""
+        if not self.broker.real:
+            return
+        for row, topic, connections in [("flushed, 1 connection, 1 message a request", "flush-1", 1),
+                                        ("flushed, 64 connections to 1 partition", "flush-group-1", 64)]:
+            self.broker.create(topic, ["flush.messages=1"])
+            self.ask(connections, 3, wire.produce(topic, 0, bytes(100)), row)
+        self.broker.create("flush-batches-1", ["flush.messages=1"])
+        self.load("flushed, librdkafka's batches", "produce", "flush-batches-1", 100, self.count(500_000))
+
+    def partitions(self):
+        self.many_partitions(256)
+        self.many_partitions(1000)
+
+    def partitions10000(self):
+        self.many_partitions(10_000)
+
+    def many_partitions(self, partitions):
+        topic = f"many-{partitions}"
+        self.load(None, "produce", topic, 100, partitions * 1000)  # until then, no file is written to
+        for size, messages in SIZES:
+            self.load(f"produce {size} B, {partitions:,} partitions", "produce", topic, size, self.count(messages))
+
+    # What follows starts the broker itself.
+
+    def start(self):
+        """With an empty partition, then with 1,000, then at rest with as many consumers that wait."""
+        broker, row = self.broker, "start, 1 empty partition"
+        broker.start()  # the first start also creates what all brokers share in ZooKeeper
+        broker.create("empty-1")
+        broker.stop()
+        self.timed_start(row, "empty-1")
+        self.rest()
+        self.record(row, "memory MiB", broker.process.memory())
+        topic, partitions = "rest-1000", 1000
+        broker.create(topic)
+        self.load(None, "produce", topic, 100, partitions * MESSAGES_AT_REST)
+        broker.stop()
+        row = "start, 1,000 clean partitions"
+        self.timed_start(row, topic)
+        self.rest()
+        self.record(row, "memory MiB", broker.process.memory())
+        self.waiting_consumers(topic, partitions)
+        self.record(row, "stopped ms", broker.stop() * 1000)
+
+    def rest(self):
+        time.sleep(self.seconds(3))
+
+    def timed_start(self, row, topic):
+        """Until it serves all partitions of a topic."""
+        broker = self.broker
+        port, started = broker.start()
+        broker.wait_until_led(topic, 0.001)
+        serving = time.monotonic() - broker.process.started
+        for metric, seconds in [("port open ms", port), ("started ms", started), ("serving ms", serving)]:
+            self.record(row, metric, seconds * 1000)
+        return serving
+
+    def waiting_consumers(self, topic, partitions):
+        """Their waits are long (10 s), so that what is measured is mostly waiting."""
+        process, seconds = self.broker.process, self.seconds(10)
+        requests = b"".join(wire.waiting_fetch(topic, partition, MESSAGES_AT_REST, 10_000)
+                            for partition in range(partitions))
+        settling = self.seconds(5)
+        with Client.connected(self.broker.port, partitions, settling + seconds + 1, requests):
+            time.sleep(settling)
+            spent, begun = process.cpu(), time.monotonic()
+            time.sleep(seconds)
+            share = (process.cpu() - spent) / (time.monotonic() - begun)
+        self.record("1,000 consumers waiting at 1,000 partitions", "CPU %", share * 100)
+
+    def unclean(self):
+        """Started on 10 GiB of logs that nobody closed."""
+        broker, topic, message = self.broker, "unclean-8", 1024 + 26
+        broker.start()
+        broker.create(topic, ["segment.bytes=2000000000"])
+        self.load(None, "produce", topic, 1024, self.count(10 * (1 << 30) / message))
+        broker.stop(signal.SIGKILL)
+        size = sum(file.stat().st_size for file in broker.folder.glob(f"data/{topic}-*/*.log"))
+        time.sleep(10)  # its session is over then; waiting for that is not recovery
+        row = "start, 10 GiB unclean"
+        self.record(row, "GiB/s", size / (1 << 30) / self.timed_start(row, topic))

@@ -1,0 +1,443 @@
+//! ZooKeeper away, a session ended by somebody else, nodes that say nothing sensible, nodes that come and go between two
+//! reads: the broker says so, goes on, and never writes rubbish back.
+//!
+//! `GREGOR_ZOOKEEPER_AWAY` says for how many seconds it is away; 4 by default.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::support::Need;
+use crate::support::broker::Broker;
+use crate::support::broker::Setup;
+use crate::support::chroot;
+use crate::support::clients::Python;
+use crate::support::clients::Release;
+use crate::support::clients::kcat_consume;
+use crate::support::clients::kcat_produce;
+use crate::support::eventually::eventually;
+use crate::support::have;
+use crate::support::load::Book;
+use crate::support::load::Load;
+use crate::support::load::topics;
+use crate::support::numbered::numbered;
+use crate::support::proxy::Proxy;
+use crate::support::report;
+use crate::support::wire;
+use crate::support::znodes;
+use crate::support::zookeeper::Version;
+use crate::support::zookeeper::ZooKeeper;
+
+const NEEDS: [Need; 4] = [Need::Gregor, Need::Reference, Need::Python, Need::Kcat];
+
+/// Whatever has to be noticed, retried or elected.
+const SOON: Duration = Duration::from_secs(30);
+
+/// A record of which only the version is left.
+const NOTHING_IN_IT: &[u8] = b"{\"version\":1}";
+
+/// What nobody can read, in various ways.
+const RUBBISH: [&[u8]; 6] = [
+    b"{",
+    b"\xff\xfe rubbish",
+    b"[]",
+    NOTHING_IN_IT,
+    b"nonsense",
+    b"{\"version\":1,\"partitions\":{\"0\":\"x\"},\"config\":{\"a\":1},\"host\":7}",
+];
+
+fn start(zookeeper: &ZooKeeper, test: &str) -> Broker {
+    let broker = Setup::new(&chroot(zookeeper, test))
+        .set("zookeeper.session.timeout.ms", "1500")
+        .start();
+    for topic in topics() {
+        broker.create_topic(topic, 1, &[]);
+    }
+    broker
+}
+
+/// It is in all the places where it was when it started.
+#[track_caller]
+fn is_registered(connect: &str) {
+    eventually("it is registered", SOON, || {
+        let wanted = [
+            "/brokers/ids/0",
+            "/controller",
+            "/brokers/live/acks-1/0",
+            "/brokers/live/acks-all/0",
+        ];
+        let tree = znodes::tree(connect);
+        let there: Vec<_> = tree
+            .iter()
+            .filter(|node| node.ephemeral && wanted.contains(&node.path.as_str()))
+            .collect();
+        let data = |node: &znodes::Znode| node.data.clone().unwrap_or_default();
+        let sensible = there
+            .iter()
+            .all(|node| data(node).starts_with(r#"{"#) && data(node).ends_with('}'));
+        if there.len() == wanted.len() && sensible {
+            Ok(())
+        } else {
+            Err(format!("{there:?}"))
+        }
+    });
+}
+
+/// A new topic gets a leader: the controller works.
+#[track_caller]
+fn works(broker: &Broker, topic: &str) {
+    kcat_produce(&broker.bootstrap(), topic, "none", &numbered("works", 3), false);
+    assert_eq!(kcat_consume(&broker.bootstrap(), topic).len(), 3);
+}
+
+/// How often it was elected controller so far.
+fn elections(broker: &Broker) -> usize {
+    broker
+        .output()
+        .matches("controller is this broker, epoch")
+        .count()
+}
+
+#[test]
+fn zookeeper_may_be_away_for_long_under_load() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let mut zookeeper = ZooKeeper::start(Version::Installed);
+    let broker = start(&zookeeper, "away");
+    let connect = broker.connect().to_owned();
+    let load = Load::start(&broker, 1);
+    load.get_more(500, "acknowledgements before");
+    zookeeper.kill();
+    let seconds = std::env::var("GREGOR_ZOOKEEPER_AWAY").map_or(4, |text| text.parse().unwrap());
+    let until = Instant::now() + Duration::from_secs(seconds);
+    while Instant::now() < until {
+        load.get_more(200, "acknowledgements while ZooKeeper is away");
+        assert_eq!(wire::fetch(broker.address(), "acks-all", 0).unwrap(), 0);
+    }
+    zookeeper.start_again();
+    is_registered(&connect);
+    load.get_more(500, "acknowledgements after");
+    works(&broker, "new");
+    let mut book = Book::default();
+    book.close(load);
+    book.check_all(&broker);
+    report(&format!(
+        "{seconds} s without ZooKeeper, {} acknowledged messages are there",
+        book.len()
+    ));
+}
+
+#[test]
+fn a_session_that_somebody_else_ends_is_replaced_under_load() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Installed);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let proxy = runtime.block_on(Proxy::start(zookeeper.address()));
+    let direct = chroot(&zookeeper, "taken");
+    let broker = Setup::new(&format!("{}/taken", proxy.address())).start();
+    for topic in topics() {
+        // Not with the reference's tool: its session would be the last one that the proxy knows.
+        works(&broker, topic);
+    }
+    let load = Load::start(&broker, 1);
+    for round in 0..3 {
+        load.get_more(200, "acknowledgements before");
+        let created = || znodes::node(&direct, "/brokers/ids/0").map(|node| node.created);
+        let before = created();
+        runtime.block_on(proxy.expire());
+        eventually("it has registered anew", SOON, || {
+            let now = created();
+            if now.is_some() && now != before {
+                Ok(())
+            } else {
+                Err(format!("{before:?} {now:?}"))
+            }
+        });
+        is_registered(&direct);
+        load.get_more(200, "acknowledgements after");
+        works(&broker, &format!("new-{round}"));
+    }
+    let mut book = Book::default();
+    book.close(load);
+    book.check_all(&broker);
+}
+
+/// What a tree's nodes hold, without what the broker is to write there.
+fn contents(connect: &str, paths: &[&str]) -> BTreeMap<String, Option<String>> {
+    let nodes = znodes::tree(connect).into_iter();
+    nodes
+        .filter(|node| paths.contains(&node.path.as_str()))
+        .map(|node| (node.path, node.data))
+        .collect()
+}
+
+/// Nodes of topics `assignment`, `state` and `config`, and others that nobody owns.
+const BREAKABLE: [&str; 7] = [
+    "/brokers/topics/assignment",
+    "/brokers/topics/state/partitions/0/state",
+    "/config/topics/config",
+    "/config/changes/config_change_0000000900",
+    "/config/changes/config_change_nonsense",
+    "/brokers/ids/7",
+    "/consumers/group/offsets/config/0",
+];
+
+fn create_breakable(broker: &Broker) {
+    for topic in ["assignment", "state"] {
+        broker.create_topic(topic, 1, &[]);
+    }
+    broker.create_topic("config", 1, &[("retention.ms", "100000000000")]);
+}
+
+fn break_all(connect: &str, with: &[u8]) -> BTreeMap<String, Option<String>> {
+    znodes::set(connect, &BREAKABLE.map(|path| (path, with)));
+    let broken = contents(connect, &BREAKABLE);
+    assert_eq!(broken.len(), BREAKABLE.len());
+    broken
+}
+
+#[test]
+fn nodes_that_say_nothing_sensible_cost_only_what_they_are_about_at_the_start() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    let mut broker = start(&zookeeper, "rubbish-at-start");
+    let connect = broker.connect().to_owned();
+    create_breakable(&broker);
+    for topic in ["assignment", "state", "config"] {
+        kcat_produce(&broker.bootstrap(), topic, "none", &numbered(topic, 3), false);
+    }
+    let path = |path: &str| znodes::node(&connect, path).unwrap().data.unwrap();
+    let sound = BREAKABLE[..3]
+        .iter()
+        .map(|node| (*node, path(node)))
+        .collect::<Vec<_>>();
+    for rubbish in RUBBISH {
+        assert!(broker.stop().success());
+        let broken = break_all(&connect, rubbish);
+        let before = broker.output().len();
+        broker.start_again();
+        let elected = elections(&broker);
+        for topic in ["acks-1", "acks-all", "config"] {
+            kcat_produce(&broker.bootstrap(), topic, "none", &numbered("on", 1), false);
+        }
+        works(&broker, &format!("new-{}", rubbish.len()));
+        let mut python = Python::start(Release::Kafka14, &broker.bootstrap());
+        python.commit("zookeeper", "other", "config", 2);
+        assert_eq!(python.committed("zookeeper", "other", "config"), Some(2));
+        let output = broker.output();
+        let said = &output[before..];
+        // An assignment without partitions is a topic without partitions, as in 0.8.2.2.
+        let empty = usize::from(rubbish == NOTHING_IN_IT);
+        for node in &BREAKABLE[empty..3] {
+            assert!(said.contains(node), "{node} is not mentioned: {said}");
+        }
+        assert_eq!(
+            elections(&broker),
+            elected,
+            "it is elected again and again: {said}"
+        );
+        assert_eq!(contents(&connect, &BREAKABLE), broken, "rubbish was replaced");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+    // Mended while it runs, or at the latest at the next start.
+    let mended: Vec<_> = sound
+        .iter()
+        .map(|(path, data)| (*path, data.as_bytes()))
+        .collect();
+    znodes::set(&connect, &mended);
+    znodes::delete(&connect, &BREAKABLE[3..6]);
+    broker.wait_for_topic("assignment", 1);
+    broker.stop();
+    broker.start_again();
+    for topic in ["assignment", "state"] {
+        broker.wait_for_topic(topic, 1);
+        assert_eq!(kcat_consume(&broker.bootstrap(), topic).len(), 3);
+    }
+}
+
+#[test]
+fn nodes_that_become_nonsense_change_nothing_for_a_running_broker() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    let broker = start(&zookeeper, "rubbish-at-work");
+    let connect = broker.connect().to_owned();
+    create_breakable(&broker);
+    let load = Load::start(&broker, 1);
+    for (n, rubbish) in RUBBISH.into_iter().enumerate() {
+        let broken = break_all(&connect, rubbish);
+        // These are the broker's own: it is they that are put right.
+        znodes::set(&connect, &[("/brokers/ids/0", rubbish), ("/controller", rubbish)]);
+        is_registered(&connect);
+        works(&broker, &format!("new-{n}"));
+        for topic in ["assignment", "state", "config"] {
+            kcat_produce(&broker.bootstrap(), topic, "none", &numbered(topic, 1), false);
+        }
+        load.get_more(100, "acknowledgements");
+        let elected = elections(&broker);
+        works(&broker, &format!("newer-{n}"));
+        assert_eq!(contents(&connect, &BREAKABLE), broken, "rubbish was replaced");
+        let metadata = wire::metadata(broker.address()).unwrap();
+        assert!(metadata.brokers.iter().any(|(id, _, _)| *id == 0), "{metadata:?}");
+        assert_eq!(elections(&broker), elected, "{}", broker.output());
+    }
+    // Notifications are still heard.
+    znodes::set(
+        &connect,
+        &[
+            (
+                "/config/topics/acks-1",
+                br#"{"version":1,"config":{"segment.bytes":"12345"}}"#,
+            ),
+            ("/config/changes/config_change_0000000901", br#""acks-1""#),
+        ],
+    );
+    eventually("a changed setting is taken over", SOON, || {
+        let output = broker.output();
+        if output.contains(r#"acks-1: settings are now {"segment.bytes": "12345"}"#) {
+            Ok(())
+        } else {
+            Err(output)
+        }
+    });
+    let mut book = Book::default();
+    book.close(load);
+    book.check_all(&broker);
+    assert!(!broker.output().contains("panicked"));
+}
+
+/// Nobody can be controller without knowing the epoch; leaders lead on, and the broker starts all the same.
+#[test]
+fn an_epoch_that_is_no_number_stops_elections_only_until_it_is_mended() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    let mut broker = start(&zookeeper, "rubbish-epoch");
+    let connect = broker.connect().to_owned();
+    let load = Load::start(&broker, 1);
+    load.get_more(100, "acknowledgements before");
+    znodes::set(&connect, &[("/controller_epoch", b"five")]);
+    znodes::delete(&connect, &["/controller"]);
+    eventually("it says so", SOON, || {
+        let output = broker.output();
+        if output.contains("/controller_epoch") {
+            Ok(())
+        } else {
+            Err(output)
+        }
+    });
+    load.get_more(500, "acknowledgements while there is no controller");
+    assert_eq!(
+        znodes::node(&connect, "/controller_epoch").unwrap().data.unwrap(),
+        "five"
+    );
+    let lines = broker.output().matches("/controller_epoch").count();
+    assert!(lines < 20, "{lines} lines say the same");
+    znodes::set(&connect, &[("/controller_epoch", b"41")]);
+    eventually("it is elected", SOON, || {
+        let epoch = znodes::node(&connect, "/controller_epoch").unwrap().data.unwrap();
+        if epoch == "42" { Ok(()) } else { Err(epoch) }
+    });
+    works(&broker, "new");
+    let mut book = Book::default();
+    book.close(load);
+    book.check_all(&broker);
+
+    broker.stop();
+    znodes::set(&connect, &[("/controller_epoch", b"{}")]);
+    broker.start_again_without_leaders();
+    znodes::set(&connect, &[("/controller_epoch", b"50")]);
+    for topic in topics() {
+        broker.wait_for_topic(topic, 1);
+    }
+    book.check_all(&broker);
+    assert_eq!(
+        znodes::node(&connect, "/controller_epoch").unwrap().data.unwrap(),
+        "51"
+    );
+}
+
+/// A `/controller` that nobody can read, and that no session owns, is waited out.
+#[test]
+fn a_controller_that_is_nobody_is_waited_out() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    let mut broker = start(&zookeeper, "rubbish-controller");
+    let connect = broker.connect().to_owned();
+    broker.stop();
+    znodes::set(&connect, &[("/controller", b"nobody")]);
+    broker.start_again_without_leaders();
+    let said = || broker.output().matches("/controller:").count();
+    eventually("it says so", SOON, || {
+        if said() > 0 { Ok(()) } else { Err(broker.output()) }
+    });
+    assert!(said() < 5, "{}", broker.output());
+    assert_eq!(
+        znodes::node(&connect, "/controller").unwrap().data.unwrap(),
+        "nobody"
+    );
+    znodes::delete(&connect, &["/controller"]);
+    broker.wait_until_ready();
+    works(&broker, "new");
+}
+
+#[test]
+fn nodes_that_vanish_under_a_running_broker_are_missed_by_nobody() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    let broker = start(&zookeeper, "vanishing");
+    let connect = broker.connect().to_owned();
+    create_breakable(&broker);
+    let load = Load::start(&broker, 1);
+    load.get_more(100, "acknowledgements before");
+    znodes::delete(
+        &connect,
+        &[
+            "/brokers/topics/state/partitions/0/state",
+            "/config/topics/config",
+            "/config/changes",
+            "/brokers/topics/assignment",
+            "/brokers/live/acks-1",
+            "/brokers/ids/0",
+            "/controller",
+        ],
+    );
+    load.get_more(500, "acknowledgements while nodes are gone");
+    eventually("it is registered", SOON, || {
+        let nodes = ["/brokers/ids/0", "/controller"].map(|path| znodes::node(&connect, path));
+        if nodes.iter().flatten().filter(|node| node.ephemeral).count() == 2 {
+            Ok(())
+        } else {
+            Err(format!("{nodes:?}"))
+        }
+    });
+    works(&broker, "new");
+    for topic in ["state", "config"] {
+        kcat_produce(&broker.bootstrap(), topic, "none", &numbered(topic, 1), false);
+    }
+    // Everything comes, changes and goes while it is read.
+    let changes = znodes::flicker(&connect, "3");
+    load.get_more(200, "acknowledgements after");
+    works(&broker, "newer");
+    let metadata = wire::metadata(broker.address()).unwrap();
+    assert!(metadata.brokers.iter().any(|(id, _, _)| *id == 0), "{metadata:?}");
+    let mut book = Book::default();
+    book.close(load);
+    book.check_all(&broker);
+    assert!(!broker.output().contains("panicked"));
+    report(&format!("{changes} times nodes of all kinds came and went"));
+}

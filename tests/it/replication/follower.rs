@@ -1,0 +1,128 @@
+//! Following a leader of either kind.
+
+use std::time::Duration;
+
+use super::cluster::Cluster;
+use super::cluster::SOON;
+use crate::support::Need;
+use crate::support::broker::Broker;
+use crate::support::broker::Kind;
+use crate::support::eventually::eventually;
+use crate::support::have;
+use crate::support::wire;
+
+/// A follower copies what its leader has and gets, byte for byte, and counts for `acks=-1`.
+fn copies(test: &str, leader: Kind, follower: Kind) {
+    if !have(&[Need::Reference, Need::Python]) {
+        return;
+    }
+    let cluster = Cluster::start(test, &[leader, follower]);
+    cluster.create("copied", &[1, 2], &[]);
+    cluster.wait_for_leader("copied", 1);
+    for round in 0..20 {
+        let text = format!("message {round}");
+        cluster.write(1, "copied", -1, &[&text, &"x".repeat(round * 100)]);
+    }
+    cluster.wait_for_end("copied", &[1, 2], 40);
+    cluster.assert_equal_logs("copied", &[1, 2]);
+}
+
+#[test]
+fn gregor_copies_from_the_reference() {
+    copies("copy-from-java", Kind::Reference, Kind::Gregor);
+}
+
+#[test]
+fn the_reference_copies_from_gregor() {
+    copies("copy-by-java", Kind::Gregor, Kind::Reference);
+}
+
+#[test]
+fn gregor_copies_from_gregor() {
+    copies("copy-gregor", Kind::Gregor, Kind::Gregor);
+}
+
+/// A follower that was away catches up and comes back into the ISR, also with messages that don't fit into its fetches
+/// (0.8.2.2 stays where it is, and says nothing).
+#[test]
+fn a_follower_that_was_away_catches_up() {
+    if !have(&[Need::Reference, Need::Python, Need::Gregor]) {
+        return;
+    }
+    let mut cluster = Cluster::with("catch-up", &[Kind::Gregor; 2], |setup| {
+        setup
+            .set("replica.fetch.max.bytes", "1000")
+            .set("message.max.bytes", "1000")
+            .set("num.replica.fetchers", "3")
+    });
+    cluster.create_many(
+        "away",
+        &[&[1, 2], &[1, 2], &[1, 2]],
+        &["max.message.bytes=100000"],
+    );
+    cluster.brokers[2].kill();
+    cluster.wait_for_isr("away", 0, &[1]);
+    let long = "x".repeat(50_000);
+    for _ in 0..10 {
+        cluster.write(1, "away", 1, &["short", &long, "short"]);
+    }
+    cluster.restart(2);
+    cluster.wait_for_isr("away", 0, &[1, 2]);
+    cluster.wait_for_end("away", &[1, 2], 30);
+    cluster.assert_equal_logs("away", &[1, 2]);
+
+    assert_eq!(
+        metric(&cluster.brokers[2], "kafka_server_replicafetchermanager_maxlag"),
+        0.0
+    );
+    eventually("every fetcher has had an answer", SOON, || {
+        let rate = metric(
+            &cluster.brokers[2],
+            "kafka_server_replicafetchermanager_minfetchrate",
+        );
+        if rate > 0.0 { Ok(()) } else { Err(rate) }
+    });
+    let bytes = metric(&cluster.brokers[2], "kafka_server_fetcherstats_bytes_total");
+    assert!(bytes > 500_000.0, "{bytes}");
+    let lag = "kafka_server_fetcherlagmetrics_consumerlag{topic=\"away\",partition=\"1\"}";
+    assert_eq!(metric(&cluster.brokers[2], lag), 0.0);
+}
+
+/// A replica that is told to stop does, and one that is deleted leaves nothing; orders come twice and do no harm.
+#[test]
+fn a_replica_that_is_moved_away_is_deleted() {
+    if !have(&[Need::Reference, Need::Python]) {
+        return;
+    }
+    let cluster = Cluster::start("move-away", &[Kind::Gregor; 3]);
+    cluster.create("moved", &[1, 2], &[]);
+    cluster.write(1, "moved", -1, &["a", "b", "c"]);
+    let directory = cluster.brokers[1].data().join("moved-0");
+    assert!(directory.exists());
+    cluster.reassign("moved", &[2, 3]);
+    cluster.wait_for_isr("moved", 0, &[2, 3]);
+    cluster.wait_for_leader("moved", 2);
+    cluster.wait_for_end("moved", &[2, 3], 3);
+    cluster.assert_equal_logs("moved", &[2, 3]);
+    eventually("the old replica is gone", SOON, || {
+        if directory.exists() {
+            Err("its directory is there")
+        } else {
+            Ok(())
+        }
+    });
+    cluster.write(2, "moved", -1, &["d"]);
+}
+
+/// A value that Gregor serves, of the metric with these labels.
+pub(super) fn metric(broker: &Broker, name: &str) -> f64 {
+    eventually("the metric is served", Duration::from_secs(5), || {
+        let (_, page) =
+            wire::http_get(broker.metrics_address(), "/metrics").map_err(|error| error.to_string())?;
+        let line = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok())
+            .ok_or_else(|| format!("{name} is not in\n{page}"))
+    })
+}
