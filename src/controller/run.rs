@@ -260,7 +260,9 @@ impl Term {
             };
             self.carry_out(followers).await?;
         }
-        self.metrics.elections.record(started.elapsed());
+        let took = started.elapsed();
+        tracing::info!("handled the change of brokers in {took:?}");
+        self.metrics.elections.record(took);
         Ok(())
     }
 
