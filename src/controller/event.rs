@@ -29,7 +29,7 @@ pub(crate) enum Event {
     /// Partitions shall be led by their first replica.
     PreferredElectionsWanted(BTreeSet<TopicPartition>),
     /// Topics shall be deleted.
-    DeletionsWanted(BTreeSet<String>),
+    DeletionsWanted,
     /// A broker was told to delete replicas: what became of each.
     ReplicasDeleted(BrokerId, Vec<(TopicPartition, bool)>),
     /// A broker is about to stop and asks to be relieved.

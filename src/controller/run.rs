@@ -178,7 +178,7 @@ impl Term {
                     self.elect_preferred(&partitions).await?;
                     self.store.remove_preferred_elections().await?;
                 }
-                Event::DeletionsWanted(topics) => self.deletions_wanted(topics).await?,
+                Event::DeletionsWanted => self.deletions_wanted().await?,
                 Event::ReplicasDeleted(broker, replicas) => self.replicas_deleted(broker, replicas),
                 Event::ControlledShutdown(broker, answer) => {
                     let remaining = self.controlled_shutdown(broker).await?;
@@ -260,7 +260,9 @@ impl Term {
             };
             self.carry_out(followers).await?;
         }
-        self.metrics.elections.record(started.elapsed());
+        let took = started.elapsed();
+        tracing::info!("handled the change of brokers in {took:?}");
+        self.metrics.elections.record(took);
         Ok(())
     }
 

@@ -123,15 +123,14 @@ impl ClusterState {
 
     /// Topics that have at least one partition assigned.
     pub(crate) fn topics(&self) -> BTreeSet<Arc<str>> {
-        let mut topics: BTreeSet<Arc<str>> = BTreeSet::new();
-        let mut last: Option<&Arc<str>> = None;
+        let mut topics: Vec<Arc<str>> = Vec::new();
         for partition in self.assignments.keys() {
-            if last != Some(&partition.topic) {
-                topics.insert(Arc::clone(&partition.topic));
-                last = Some(&partition.topic);
+            // They are in the order of their topics.
+            if topics.last() != Some(&partition.topic) {
+                topics.push(Arc::clone(&partition.topic));
             }
         }
-        topics
+        topics.into_iter().collect()
     }
 
     /// Partitions that have one of these brokers among their replicas, and a leadership.

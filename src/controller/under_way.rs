@@ -1,6 +1,5 @@
 //! What takes more than one event: reassignments that wait for replicas, deletions that wait for brokers.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::controller::plan;
@@ -32,12 +31,10 @@ impl Term {
         }
     }
 
-    /// Topics that shall go: those that are known are announced as gone to all brokers, wishes for others are dropped.
-    pub(super) async fn deletions_wanted(
-        &mut self,
-        topics: BTreeSet<String>,
-    ) -> Result<(), zookeeper::Error> {
-        for topic in topics {
+    /// Somebody wants topics to go. Which is asked anew: what a watch has seen may be fulfilled by now, and a topic of that
+    /// name be there again. Wishes for topics that don't exist are dropped.
+    pub(super) async fn deletions_wanted(&mut self) -> Result<(), zookeeper::Error> {
+        for topic in self.store.topic_deletions().await? {
             let topic: Arc<str> = topic.into();
             if self.state.deletions.contains_key(&topic) {
                 continue;

@@ -105,7 +105,7 @@ async fn deletions(store: Store, events: mpsc::Sender<Event>) -> Result<(), zook
     let mut wanted = store.watch_topic_deletions();
     loop {
         let topics = wanted.next().await?;
-        if !topics.is_empty() && events.send(Event::DeletionsWanted(topics)).await.is_err() {
+        if !topics.is_empty() && events.send(Event::DeletionsWanted).await.is_err() {
             return Ok(());
         }
     }

@@ -118,8 +118,17 @@ impl Store {
         }
         self.write_topic_config(topic, config).await?;
         let data = records::encode_assignment(assignment);
-        self.create_with_parents(&path, data.as_bytes(), CreateMode::Persistent)
+        match self
+            .create_with_parents(&path, data.as_bytes(), CreateMode::Persistent)
             .await
+        {
+            // It was not there a moment ago: if it says just what we said, it is ours, and the first answer got lost.
+            Err(Error::Exists { path }) => match self.read(&path).await? {
+                Some(node) if node.version == 0 && node.data == data.as_bytes() => Ok(()),
+                _ => Err(Error::Exists { path }),
+            },
+            result => result,
+        }
     }
 
     /// Gives partitions of a topic other replicas, or adds partitions; what is not named stays as it is.

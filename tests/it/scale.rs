@@ -213,5 +213,12 @@ async fn many_partitions_get_new_leaders_soon() {
         &all,
     );
     assert!(took < Duration::from_secs(10), "{took:?}");
+    for broker in &brokers {
+        let said = broker.output();
+        let times = |line: &&str| line.contains("took over") || line.contains("handled the change");
+        for line in said.lines().filter(times) {
+            let _ = writeln!(std::io::stderr(), "scale: {line}");
+        }
+    }
     sessions.close().await;
 }

@@ -21,7 +21,9 @@ fn a_java_follower_takes_over_when_its_java_leader_dies() {
         controller,
         java,
         _zookeeper,
-    } = Mixed::start("java-takes-over", 2, |setup, _| setup);
+    } = Mixed::start("java-takes-over", 2, |setup, _| {
+        setup.set("leader.imbalance.check.interval.seconds", "1")
+    });
     let [mut first, second] = <[Broker; 2]>::try_from(java).unwrap();
     create(&connect, "t", "1:2");
     for broker in [&controller, &first, &second] {
@@ -40,7 +42,22 @@ fn a_java_follower_takes_over_when_its_java_leader_dies() {
 
     first.start_again();
     wait_for_state(&connect, "t", 0, |state| state["isr"] == json!([2, 1]));
-    wait_for_leader(&first, "t", 0, 2);
+    // Back in sync it is given back what it prefers, without anybody asking.
+    let back = wait_for_state(&connect, "t", 0, |state| state["leader"] == 1);
+    assert_eq!((&back["isr"], &back["leader_epoch"]), (&json!([2, 1]), &json!(2)));
+    wait_for_leader(&first, "t", 0, 1);
+    let metrics = crate::support::wire::http_get(controller.metrics_address(), "/metrics")
+        .unwrap()
+        .1;
+    for line in [
+        "kafka_brokers 3",
+        "kafka_topic_partitions{topic=\"t\"} 1",
+        "kafka_controller_kafkacontroller_offlinepartitionscount 0",
+        "kafka_controller_kafkacontroller_preferredreplicaimbalancecount 0",
+        "kafka_controller_controllerstats_uncleanleaderelections_total 0",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
+    }
 }
 
 /// A follower that went leaves the in-sync replicas at once, before the leader has waited for it; the last replica leaves
