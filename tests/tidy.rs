@@ -102,7 +102,10 @@ fn files(folder: &str, extensions: &[&str]) -> Vec<Source> {
                 .to_string_lossy()
                 .into_owned();
             if path.is_dir() {
-                open.push(path);
+                // What cargo builds has this file.
+                if !path.join("CACHEDIR.TAG").exists() {
+                    open.push(path);
+                }
             } else if extensions.contains(&extension.as_str()) {
                 let Ok(text) = fs::read_to_string(&path) else {
                     continue;

@@ -30,6 +30,8 @@ pub struct Start {
     pub broker: usize,
     /// Distance of the second replica from the first.
     pub shift: usize,
+    /// The first partition that is assigned: those before it are there already.
+    pub partition: usize,
 }
 
 impl Start {
@@ -39,6 +41,7 @@ impl Start {
         Self {
             broker: fastrand::usize(..below),
             shift: fastrand::usize(..below),
+            partition: 0,
         }
     }
 }
@@ -68,7 +71,8 @@ pub fn spread(
     }
     let mut assignment = BTreeMap::new();
     let mut shift = start.shift;
-    for (partition, number) in (0..partitions).zip(0..) {
+    let first_number = i32::try_from(start.partition).unwrap_or(i32::MAX);
+    for (partition, number) in (start.partition..).zip(first_number..).take(partitions) {
         if partition > 0 && partition % count == 0 {
             shift += 1;
         }
@@ -93,7 +97,11 @@ mod tests {
 
     #[test]
     fn replicas_walk_over_the_brokers() {
-        let start = Start { broker: 0, shift: 0 };
+        let start = Start {
+            broker: 0,
+            shift: 0,
+            partition: 0,
+        };
         let assignment = spread(&ids(&[0, 1, 2, 3, 4]), 10, 3, start).unwrap();
         let expected = [
             [0, 1, 2],
@@ -111,6 +119,18 @@ mod tests {
             assignment.into_values().collect::<Vec<_>>(),
             expected.map(|replicas| ids(&replicas))
         );
+    }
+
+    #[test]
+    fn added_partitions_go_on_where_the_first_ones_end() {
+        let start = Start {
+            broker: 0,
+            shift: 0,
+            partition: 4,
+        };
+        let added = spread(&ids(&[0, 1, 2]), 3, 2, start).unwrap();
+        let expected = [(4, ids(&[1, 2])), (5, ids(&[2, 0])), (6, ids(&[0, 2]))];
+        assert_eq!(added.into_iter().collect::<Vec<_>>(), expected);
     }
 
     #[test]

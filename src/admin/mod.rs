@@ -1,4 +1,5 @@
 //! Changing the cluster through ZooKeeper, as functions.
 
 pub mod assignment;
+pub mod filter;
 pub mod topics;

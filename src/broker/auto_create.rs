@@ -77,6 +77,11 @@ impl AutoCreate {
         }
     }
 
+    /// Whether topics are created at all.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
     /// Creates a topic. That somebody else was faster counts as done.
     pub(crate) async fn create(&self, topic: &str, cache: &MetadataCache) -> Result<(), Refused> {
         let (partitions, replicas, config) = if topic == OFFSETS_TOPIC {

@@ -52,6 +52,7 @@ pub(crate) struct Foundation {
     pub(crate) opened_in: Duration,
     pub(crate) topics: usize,
     pub(crate) partitions: Arc<Partitions>,
+    pub(crate) metadata: Arc<MetadataCache>,
     pub(crate) shutdown: Shutdown,
     /// The limit of open files, before and after it was raised.
     pub(crate) open_files: (u64, u64),
@@ -78,7 +79,7 @@ impl Foundation {
         let (new_topics, offsets_topic) = settings::topics(&self.config);
         Ok(Handlers::new(Parts {
             partitions: Arc::clone(&self.partitions),
-            metadata: Arc::new(MetadataCache::default()),
+            metadata: Arc::clone(&self.metadata),
             offsets: Arc::clone(offsets),
             auto_create: Arc::new(AutoCreate::new(
                 self.sessions.clone(),
@@ -99,6 +100,8 @@ impl Foundation {
     /// Lets the metrics see what is here.
     pub(crate) fn gauge(&self, offsets: &Arc<Offsets>, controller: &ControllerHandle, state: &StateGauge) {
         let gauged = Gauged {
+            id: self.config.id,
+            metadata: Arc::clone(&self.metadata),
             partitions: Arc::clone(&self.partitions),
             logs: Arc::clone(&self.logs),
             offsets: Arc::clone(offsets),
@@ -107,6 +110,18 @@ impl Foundation {
             state: state.clone(),
         };
         gauges::register(&self.metrics, gauged);
+    }
+
+    /// Marks the data directories as this broker's. Not before it is registered: who starts with an id that is taken
+    /// must be able to take another one.
+    pub(crate) async fn mark_directories(&self) -> Result<(), StartError> {
+        let (id, directories) = (self.config.id, self.config.logs.directories.clone());
+        let mark = move || {
+            let mut directories = directories.iter();
+            directories.try_for_each(|directory| meta_properties::mark(directory, id))
+        };
+        let marked = tokio::task::spawn_blocking(mark).await;
+        Ok(marked.map_err(|panicked| StartError::Panicked(panicked.to_string()))??)
     }
 
     /// Starts what a registered broker does beside answering requests.
@@ -169,7 +184,7 @@ pub(crate) async fn lay_foundation(
     let opened = tokio::task::spawn_blocking(move || {
         let logs = Logs::open(&logs_config)?;
         for directory in &directories {
-            meta_properties::mark(directory, id)?;
+            meta_properties::refuse_foreign(directory, id)?;
         }
         let high_watermarks = HighWatermarks::open(&directories)?;
         Ok::<_, StartError>((Arc::new(logs), high_watermarks))
@@ -193,6 +208,7 @@ pub(crate) async fn lay_foundation(
         opened_in: opening.elapsed(),
         topics,
         partitions: Arc::new(partitions),
+        metadata: Arc::default(),
         shutdown,
         open_files,
     })

@@ -2,12 +2,18 @@
 //!
 //! Series of partitions come from what is here at the moment, so they go when a partition goes.
 
+mod cluster;
+mod groups;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering;
 
+use crate::broker::gauges::groups::Position;
+use crate::broker::metadata_cache::MetadataCache;
+use crate::broker::offsets::Key;
 use crate::broker::offsets::Offsets;
 use crate::controller::ControllerHandle;
 use crate::log::Logs;
@@ -18,6 +24,7 @@ use crate::replication::Partition;
 use crate::replication::Partitions;
 use crate::replication::RoleName;
 use crate::shutdown::Shutdown;
+use crate::types::BrokerId;
 use crate::zookeeper::Sessions;
 use crate::zookeeper::State;
 
@@ -29,7 +36,9 @@ pub(crate) enum BrokerState {
     Starting = 1,
     /// Registered and serving.
     Running = 3,
-    /// Asked to stop.
+    /// Asked to stop; others take over what it leads.
+    Leaving = 6,
+    /// Stopping.
     Stopping = 7,
 }
 
@@ -55,7 +64,7 @@ impl StateGauge {
     pub(crate) fn ready(&self) -> Result<(), String> {
         match self.0.load(Ordering::Relaxed) {
             running if running == BrokerState::Running as u8 => Ok(()),
-            stopping if stopping == BrokerState::Stopping as u8 => Err("stopping".into()),
+            stopping if stopping >= BrokerState::Leaving as u8 => Err("stopping".into()),
             _ => Err("starting".into()),
         }
     }
@@ -64,6 +73,8 @@ impl StateGauge {
 /// Where the gauges get their values from.
 #[derive(Debug, Clone)]
 pub(crate) struct Gauged {
+    pub(crate) id: BrokerId,
+    pub(crate) metadata: Arc<MetadataCache>,
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) logs: Arc<Logs>,
     pub(crate) offsets: Arc<Offsets>,
@@ -105,6 +116,8 @@ pub(crate) fn register(metrics: &Metrics, gauged: Gauged) {
         let (offsets, groups) = gauged.offsets.counts();
         scrape.gauge(names::OFFSETS_CACHED, &[], count(offsets));
         scrape.gauge(names::OFFSET_GROUPS, &[], count(groups));
+        groups::groups(scrape, &positions(&gauged));
+        cluster::cluster(scrape, &gauged.metadata, gauged.id, controller.active);
         session(scrape, *gauged.sessions.subscribe().borrow());
         partitions(scrape, &gauged.partitions.all());
         scrape.gauge(
@@ -114,6 +127,22 @@ pub(crate) fn register(metrics: &Metrics, gauged: Gauged) {
         );
         logs(scrape, &gauged.logs);
     });
+}
+
+/// What the groups have committed here, with the ends of the partitions that this broker leads.
+fn positions(gauged: &Gauged) -> Vec<Position> {
+    let with_end = |(key, offset): (Key, i64)| {
+        let led = gauged.partitions.get(&key.topic, key.partition);
+        let led = led.filter(|partition| partition.leads());
+        Position {
+            end: led.map(|partition| partition.high_watermark()),
+            group: key.group,
+            topic: key.topic,
+            partition: key.partition,
+            offset,
+        }
+    };
+    gauged.offsets.positions().into_iter().map(with_end).collect()
 }
 
 fn session(scrape: &mut Scrape, state: State) {

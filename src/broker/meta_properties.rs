@@ -33,26 +33,35 @@ pub enum Error {
     },
 }
 
+/// Refuses a directory that another broker has marked.
+pub(crate) fn refuse_foreign(directory: &Path, id: BrokerId) -> Result<(), Error> {
+    is_marked(directory, id).map(|_| ())
+}
+
 /// Marks a directory as this broker's, unless it is marked already. Call it only while holding the directory's lock.
 pub(crate) fn mark(directory: &Path, id: BrokerId) -> Result<(), Error> {
+    if is_marked(directory, id)? {
+        return Ok(());
+    }
     let path = directory.join(FILE_NAME);
-    let failed = |source| Error::Io {
-        path: path.clone(),
-        source,
+    fs::write(&path, content_for(id)).map_err(|source| Error::Io { path, source })
+}
+
+/// Whether the directory is marked as this broker's rather than not at all.
+fn is_marked(directory: &Path, id: BrokerId) -> Result<bool, Error> {
+    let path = directory.join(FILE_NAME);
+    let content = match fs::read(&path) {
+        Ok(content) => content,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(source) => return Err(Error::Io { path, source }),
     };
-    match fs::read(&path) {
-        Ok(content) => match config::property(&content, "broker.id") {
-            Some(owner) if owner.trim() == id.to_string() => Ok(()),
-            Some(owner) => Err(Error::Foreign {
-                directory: directory.to_owned(),
-                owner,
-            }),
-            None => fs::write(&path, content_for(id)).map_err(failed),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::write(&path, content_for(id)).map_err(failed)
-        }
-        Err(error) => Err(failed(error)),
+    match config::property(&content, "broker.id") {
+        Some(owner) if owner.trim() == id.to_string() => Ok(true),
+        Some(owner) => Err(Error::Foreign {
+            directory: directory.to_owned(),
+            owner,
+        }),
+        None => Ok(false),
     }
 }
 
@@ -67,6 +76,8 @@ mod tests {
     #[test]
     fn a_directory_stays_the_first_brokers() {
         let directory = tempfile::tempdir().unwrap();
+        refuse_foreign(directory.path(), BrokerId(3)).unwrap();
+        refuse_foreign(directory.path(), BrokerId(4)).unwrap();
         mark(directory.path(), BrokerId(3)).unwrap();
         mark(directory.path(), BrokerId(3)).unwrap();
         let error = mark(directory.path(), BrokerId(4)).unwrap_err();

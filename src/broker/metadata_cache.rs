@@ -70,6 +70,27 @@ impl MetadataCache {
         self.read(|cluster| cluster.topic(topic))
     }
 
+    /// The topics and how many partitions each has.
+    pub(crate) fn partition_counts(&self) -> Vec<(Arc<str>, usize)> {
+        self.read(|cluster| {
+            let topics = cluster.topics.iter();
+            topics
+                .map(|(topic, partitions)| (Arc::clone(topic), partitions.len()))
+                .collect()
+        })
+    }
+
+    /// Looks at the state of every partition. No orders of the controller are taken meanwhile.
+    pub(crate) fn for_each_partition(&self, mut look: impl FnMut(&str, i32, &PartitionState)) {
+        self.read(|cluster| {
+            for (topic, partitions) in &cluster.topics {
+                for (number, state) in partitions {
+                    look(topic, *number, state);
+                }
+            }
+        });
+    }
+
     /// Whether the topic is known.
     pub(crate) fn has_topic(&self, topic: &str) -> bool {
         self.read(|cluster| cluster.topics.contains_key(topic))

@@ -2,6 +2,7 @@
 
 mod auto_create;
 pub mod config;
+mod controlled_shutdown;
 mod error_mapping;
 mod foundation;
 mod gauges;
@@ -10,7 +11,7 @@ pub mod limits;
 mod live;
 mod meta_properties;
 mod metadata_cache;
-mod offsets;
+pub mod offsets;
 pub mod preflight;
 mod refusals;
 mod registration;
@@ -30,6 +31,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::broker::config::BrokerConfig;
+use crate::broker::controlled_shutdown::Leaving;
 use crate::broker::foundation::Foundation;
 use crate::broker::gauges::BrokerState;
 use crate::broker::gauges::StateGauge;
@@ -67,6 +69,8 @@ pub struct Broker {
     tasks: JoinSet<()>,
     metrics_server: JoinSet<()>,
     state: StateGauge,
+    /// Once it is part of a cluster.
+    leaving: Option<Leaving>,
 }
 
 impl Broker {
@@ -100,6 +104,7 @@ impl Broker {
             tasks: JoinSet::new(),
             metrics_server,
             state,
+            leaving: None,
         };
         match broker.serve(foundation, listener, advertised).await {
             Ok(controller) => {
@@ -129,7 +134,11 @@ impl Broker {
             ..
         } = &foundation;
         let (registration, registered) = Registration::new(sessions.clone(), registration(&advertised));
-        let contender = settings::controller(config, self.summary.bound);
+        let contender = settings::controller(
+            config,
+            self.summary.bound,
+            foundation.metrics.controller().clone(),
+        );
         let (controller, handle) = Controller::new(contender, sessions.clone(), registered.clone());
         let configs = TopicConfigs::new(settings::log(config), sessions.clone());
         let offsets = Offsets::new(settings::offsets(config), Arc::clone(&foundation.partitions));
@@ -150,6 +159,13 @@ impl Broker {
             .spawn(configs.follow_changes(partitions, shutdown.clone()));
 
         let registered = registration.register().await?;
+        foundation.mark_directories().await?;
+        self.leaving = Some(Leaving {
+            me: config.id,
+            config: config.controlled_shutdown.clone(),
+            sessions: sessions.clone(),
+            controller: handle.clone(),
+        });
         self.tasks
             .spawn(keep_registered(registration, registered, shutdown.clone()));
         foundation.keep_going(&mut self.tasks, offsets);
@@ -159,6 +175,15 @@ impl Broker {
     /// What there is to say about it.
     pub fn summary(&self) -> &Summary {
         &self.summary
+    }
+
+    /// Hands leaderships over to other brokers, while everything still runs. To be followed by [`Self::stop`]. Takes a few
+    /// seconds at most, and no time while ZooKeeper is away.
+    pub async fn leave(&self) {
+        self.state.set(BrokerState::Leaving);
+        if let Some(leaving) = &self.leaving {
+            leaving.leave().await;
+        }
     }
 
     /// Stops: no new requests, running ones finish, high watermarks and logs are written, the session is closed.

@@ -1,7 +1,7 @@
 //! One line in the log for a client that asks for something this broker doesn't speak: who, what, and what to set.
 //!
 //! The client only sees its connection close. It tries again, often and for ever, so each (host, client id, request) is
-//! reported at most once in a while.
+//! reported at most once in a while, and of all together no more than a person would read.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,8 +18,11 @@ use crate::protocol::DecodeFailure;
 /// How long the same refusal stays quiet.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Refusals remembered at a time; more are reported without being remembered for long.
-const REMEMBERED_MAX: usize = 1024;
+/// Lines within that time, whatever they are about.
+const LINES_MAX: usize = 100;
+
+/// Characters of a client's id that are shown: it may send as many as it likes, and any.
+const SHOWN_MAX: usize = 100;
 
 /// Who asked for what.
 type Refusal = (IpAddr, String, i16, i16);
@@ -35,16 +38,26 @@ impl Refusals {
             tracing::debug!("{peer}: {error}; closed");
             return;
         };
-        let client = header.client_id.as_deref().unwrap_or("null");
+        let client = shown(header.client_id.as_deref().unwrap_or("null"));
         let refusal = (
             peer.address.ip(),
-            client.to_owned(),
+            client.clone(),
             header.api_key,
             header.api_version,
         );
-        if !self.is_new(refusal, Instant::now()) {
-            tracing::debug!("{peer}: {error}; closed");
-            return;
+        match self.news(refusal, Instant::now()) {
+            News::Old => {
+                tracing::debug!("{peer}: {error}; closed");
+                return;
+            }
+            News::TooMuch => {
+                let seconds = QUIET.as_secs();
+                tracing::warn!(
+                    "{LINES_MAX} kinds of requests refused; others are not reported for {seconds} s"
+                );
+                return;
+            }
+            News::New => {}
         }
         let api = ApiKey::from_code(header.api_key).map_or("unknown", ApiKey::name);
         let hint = hint(error.failure);
@@ -55,22 +68,38 @@ impl Refusals {
         );
     }
 
-    fn is_new(&self, refusal: Refusal, now: Instant) -> bool {
+    fn news(&self, refusal: Refusal, now: Instant) -> News {
         let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if reported.len() >= REMEMBERED_MAX {
-            reported.retain(|_, at| now.saturating_duration_since(*at) < QUIET);
-            if reported.len() >= REMEMBERED_MAX {
-                reported.clear();
-            }
+        reported.retain(|_, at| now.saturating_duration_since(*at) < QUIET);
+        if reported.len() > LINES_MAX || reported.contains_key(&refusal) {
+            return News::Old;
         }
-        match reported.get(&refusal) {
-            Some(at) if now.saturating_duration_since(*at) < QUIET => false,
-            _ => {
-                reported.insert(refusal, now);
-                true
-            }
+        reported.insert(refusal, now);
+        if reported.len() > LINES_MAX {
+            News::TooMuch
+        } else {
+            News::New
         }
     }
+}
+
+/// Whether a refusal is worth a line.
+#[derive(Debug, PartialEq, Eq)]
+enum News {
+    New,
+    /// It was reported, or nothing is at the moment.
+    Old,
+    /// It is the first of those that are not reported.
+    TooMuch,
+}
+
+/// A client's id as far as it is shown, without anything that would look like more than that.
+fn shown(client: &str) -> String {
+    client
+        .chars()
+        .take(SHOWN_MAX)
+        .flat_map(char::escape_debug)
+        .collect()
 }
 
 fn hint(failure: DecodeFailure) -> &'static str {
@@ -89,24 +118,43 @@ fn hint(failure: DecodeFailure) -> &'static str {
 mod tests {
     use super::*;
 
+    fn refusal(client: &str) -> Refusal {
+        (IpAddr::from([127, 0, 0, 1]), client.to_owned(), 18, 0)
+    }
+
     #[test]
     fn the_same_refusal_is_quiet_for_a_while() {
         let refusals = Refusals::default();
         let start = Instant::now();
-        let refusal = |client: &str| (IpAddr::from([127, 0, 0, 1]), client.to_owned(), 18, 0);
-        assert!(refusals.is_new(refusal("a"), start));
-        assert!(!refusals.is_new(refusal("a"), start + Duration::from_secs(59)));
-        assert!(refusals.is_new(refusal("b"), start));
-        assert!(refusals.is_new(refusal("a"), start + Duration::from_secs(61)));
+        assert_eq!(refusals.news(refusal("a"), start), News::New);
+        assert_eq!(
+            refusals.news(refusal("a"), start + Duration::from_secs(59)),
+            News::Old
+        );
+        assert_eq!(refusals.news(refusal("b"), start), News::New);
+        assert_eq!(
+            refusals.news(refusal("a"), start + Duration::from_secs(61)),
+            News::New
+        );
     }
 
     #[test]
-    fn memory_stays_bounded() {
+    fn lines_and_memory_are_bounded() {
         let refusals = Refusals::default();
         let now = Instant::now();
-        for client in 0..3 * REMEMBERED_MAX {
-            refusals.is_new((IpAddr::from([127, 0, 0, 1]), client.to_string(), 18, 0), now);
-        }
-        assert!(refusals.0.lock().unwrap().len() <= REMEMBERED_MAX);
+        let news: Vec<News> = (0..3 * LINES_MAX)
+            .map(|client| refusals.news(refusal(&client.to_string()), now))
+            .collect();
+        assert!(news[..LINES_MAX].iter().all(|news| *news == News::New));
+        assert_eq!(news[LINES_MAX], News::TooMuch);
+        assert!(news[LINES_MAX + 1..].iter().all(|news| *news == News::Old));
+        assert!(refusals.0.lock().unwrap().len() <= LINES_MAX + 1);
+        assert_eq!(refusals.news(refusal("a"), now + QUIET), News::New);
+    }
+
+    #[test]
+    fn what_is_shown_of_a_client_is_one_short_word() {
+        assert_eq!(shown("a\n\u{1b}[2Jb"), "a\\n\\u{1b}[2Jb");
+        assert_eq!(shown(&"x".repeat(30_000)).len(), SHOWN_MAX);
     }
 }

@@ -11,14 +11,17 @@ use std::time::Duration;
 use crate::broker::auto_create::NewTopics;
 use crate::broker::auto_create::OffsetsTopic;
 use crate::broker::config::BrokerConfig;
+use crate::broker::config::ElectionPolicy;
 use crate::broker::config::OffsetsCodec;
 use crate::broker::offsets;
 use crate::controller;
 use crate::controller::Calls;
+use crate::controller::Rebalance;
 use crate::log::CleanupPolicy;
 use crate::log::LogConfig;
 use crate::log::LogsConfig;
 use crate::message::Codec;
+use crate::metrics::ControllerMetrics;
 use crate::net::ListenerConfig;
 use crate::protocol::produce::Acks;
 use crate::replication;
@@ -118,12 +121,27 @@ pub(crate) fn replication(config: &BrokerConfig) -> replication::Config {
     }
 }
 
-pub(crate) fn controller(config: &BrokerConfig, bound: SocketAddr) -> controller::Config {
+pub(crate) fn controller(
+    config: &BrokerConfig,
+    bound: SocketAddr,
+    metrics: ControllerMetrics,
+) -> controller::Config {
     let host = config.network.host.as_deref().unwrap_or("null");
+    let settings = &config.controller;
     controller::Config {
         me: config.id,
         own_address: reachable(bound),
-        unclean_election: config.controller.unclean_leader_election,
+        unclean_election: settings.unclean_leader_election,
+        policy: match settings.election_policy {
+            ElectionPolicy::Assignment => controller::ElectionPolicy::Assignment,
+            ElectionPolicy::Balanced => controller::ElectionPolicy::Balanced,
+        },
+        delete_topics: config.topics.delete,
+        rebalance: settings.auto_rebalance.then_some(Rebalance {
+            interval: settings.imbalance_check_interval,
+            percentage: settings.imbalance_percentage,
+        }),
+        metrics,
         calls: Calls {
             within: config.controller.socket_timeout,
             client_id: format!("id_{}-host_{host}-port_{}", config.id, config.network.port),

@@ -41,6 +41,23 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// The settings that it comes from: of several for one thing, one is set.
+    pub fn keys(&self) -> &'static [&'static str] {
+        match self {
+            Self::ZooKeeper(zookeeper::Error::BrokerIdTaken { .. }) => &["broker.id"],
+            Self::ZooKeeper(
+                zookeeper::Error::Unreachable { .. }
+                | zookeeper::Error::NoChroot { .. }
+                | zookeeper::Error::Address { .. },
+            ) => &["zookeeper.connect"],
+            Self::ZooKeeper(zookeeper::Error::Auth { .. }) => &["zookeeper.auth"],
+            Self::Log(_) | Self::Directory(_) => &["log.dirs", "log.dir"],
+            Self::Listen(net::Error::Listen { .. }) => &["port"],
+            Self::Metrics(_) => &["metrics.listen"],
+            _ => &[],
+        }
+    }
+
     /// One thing to try.
     pub fn hint(&self) -> Option<String> {
         match self {

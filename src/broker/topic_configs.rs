@@ -39,16 +39,21 @@ impl TopicConfigs {
     /// The settings of these topics. A topic whose node can't be read gets the broker's settings, but for what deletes:
     /// refusing it would leave its partitions without a leader.
     pub(crate) async fn of(&self, topics: BTreeSet<&str>) -> HashMap<String, LogConfig> {
-        let mut configs = HashMap::new();
-        for topic in topics {
-            let overrides = match self.sessions.current() {
-                Ok(store) => store.topic_config(topic).await,
-                Err(error) => Err(error),
-            };
-            let config = overlaid(topic, overrides, &self.defaults);
-            configs.insert(topic.to_owned(), config);
-        }
-        configs
+        let names: Vec<String> = topics.into_iter().map(str::to_owned).collect();
+        let store = match self.sessions.current() {
+            Ok(store) => store,
+            Err(error) => {
+                tracing::error!("settings of topics are not readable ({error}); the broker's are used");
+                let default = |name| (name, self.defaults.clone());
+                return names.into_iter().map(default).collect();
+            }
+        };
+        let overrides = store.topic_configs(&names).await;
+        let overlaid = |(name, overrides): (String, _)| {
+            let config = overlaid(&name, overrides, &self.defaults);
+            (name, config)
+        };
+        names.into_iter().zip(overrides).map(overlaid).collect()
     }
 
     /// Applies changes for as long as the broker runs.

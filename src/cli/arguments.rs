@@ -95,7 +95,7 @@ fn find_command<'a>(
         .find(|command| command.get_name() == name)
         .ok_or_else(|| {
             // The hidden one is for this program's own use.
-            let names = ["server", "dev", "console-producer", "console-consumer"];
+            let names = ["server", "dev", "console-producer", "console-consumer", "topics"];
             let hint = match nearest(name, &names) {
                 Some(near) => format!("did you mean gregor {near}? gregor --help lists all commands"),
                 None => "gregor --help lists all commands".to_owned(),

@@ -69,7 +69,7 @@ async fn zookeeper(config: &BrokerConfig) -> Option<Finding> {
     };
     match found {
         Ok(registered) => registered.map(|other| taken(config, &other)),
-        Err(error) => Some(unusable(connect, &error)),
+        Err(error) => Some(unusable(&config.places.of(&["zookeeper.connect"]), &error)),
     }
 }
 
@@ -85,7 +85,10 @@ fn taken(config: &BrokerConfig, other: &BrokerRegistration) -> Finding {
         );
     }
     Finding::error(
-        format!("broker id {id} is taken by {who}"),
+        format!(
+            "broker id {id} is taken by {who} ({})",
+            config.places.of(&["broker.id"])
+        ),
         "set broker.id to another number, or stop that broker",
     )
 }
@@ -105,8 +108,8 @@ fn age(timestamp: &str, now: SystemTime) -> String {
     }
 }
 
-fn unusable(connect: &str, error: &Error) -> Finding {
-    let what = format!("{error} (zookeeper.connect={connect})");
+fn unusable(place: &str, error: &Error) -> Finding {
+    let what = format!("{error} ({place})");
     match error {
         // As 0.8.2.2 does (KafkaServer.initZk); but a path that is mistyped looks the same.
         Error::NoChroot { chroot } => {
@@ -202,7 +205,7 @@ mod tests {
         let error = Error::NoChroot {
             chroot: "/kafka".to_owned(),
         };
-        let finding = unusable("a:1,b:2/kafka", &error);
+        let finding = unusable("zookeeper.connect, a:1", &error);
         assert_eq!(finding.severity, Severity::Warning);
         assert!(finding.hint.contains("/kafka"), "{finding}");
     }

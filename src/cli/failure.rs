@@ -12,7 +12,11 @@ use crate::zookeeper;
 
 /// Why a command failed, for a person to read. Displayed without a final line end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure(Vec<Mistake>);
+pub struct Failure {
+    mistakes: Vec<Mistake>,
+    /// What else was seen on the way, a line each.
+    warnings: Vec<String>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Mistake {
@@ -24,15 +28,23 @@ impl Failure {
     /// One thing that is wrong, and one thing to do about it.
     pub(super) fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
         let (what, hint) = (what.into(), Some(hint.into()));
-        Self(vec![Mistake { what, hint }])
+        Self::from(vec![Mistake { what, hint }])
     }
 
     /// One thing that is wrong, and perhaps one thing to do about it.
     pub(super) fn of(error: &(dyn Error + 'static), hint: Option<String>) -> Self {
-        Self(vec![Mistake {
+        Self::from(vec![Mistake {
             what: chain(error),
             hint,
         }])
+    }
+
+    /// Names the place of the setting that it is about.
+    pub(super) fn at(mut self, place: &str) -> Self {
+        for mistake in &mut self.mistakes {
+            mistake.what = format!("{} ({place})", mistake.what);
+        }
+        self
     }
 
     /// Everything that was found; none if there is nothing.
@@ -42,13 +54,16 @@ impl Failure {
             hint: Some(finding.hint),
         };
         let mistakes: Vec<Mistake> = findings.into_iter().map(mistake).collect();
-        (!mistakes.is_empty()).then_some(Self(mistakes))
+        (!mistakes.is_empty()).then_some(Self::from(mistakes))
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, mistake) in self.0.iter().enumerate() {
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        for (index, mistake) in self.mistakes.iter().enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
@@ -63,13 +78,23 @@ impl fmt::Display for Failure {
 
 impl Error for Failure {}
 
+impl From<Vec<Mistake>> for Failure {
+    fn from(mistakes: Vec<Mistake>) -> Self {
+        let warnings = Vec::new();
+        Self { mistakes, warnings }
+    }
+}
+
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Self {
         let mistake = |problem: crate::broker::config::Problem| Mistake {
             what: problem.statement(),
             hint: Some(problem.hint),
         };
-        Self(problems.0.into_iter().map(mistake).collect())
+        Self {
+            mistakes: problems.all.into_iter().map(mistake).collect(),
+            warnings: problems.warnings,
+        }
     }
 }
 
@@ -128,6 +153,10 @@ fn client_hint(error: &client::Error) -> Option<String> {
             code: ErrorCode::MessageSizeTooLarge,
             ..
         } => "send smaller messages, or raise message.max.bytes at the brokers".to_owned(),
+        client::Error::Refused {
+            code: ErrorCode::MessageSetSizeTooLarge,
+            ..
+        } => "send fewer messages together (--batch-size), or raise the topic's segment.bytes".to_owned(),
         client::Error::Refused {
             code: ErrorCode::NotEnoughReplicas,
             ..

@@ -17,6 +17,7 @@ mod runtime;
 mod serve;
 mod server;
 mod signals;
+mod topics;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -43,6 +44,7 @@ enum Command {
     Dev(dev::Dev),
     ConsoleProducer(console_producer::ConsoleProducer),
     ConsoleConsumer(console_consumer::ConsoleConsumer),
+    Topics(topics::Topics),
     #[structopt(setting = AppSettings::Hidden)]
     RunAsChild(dev::RunAsChild),
 }
@@ -70,6 +72,7 @@ impl Command {
             Self::Dev(command) => command.run(),
             Self::ConsoleProducer(command) => command.run(),
             Self::ConsoleConsumer(command) => command.run(),
+            Self::Topics(command) => command.run(),
             Self::RunAsChild(command) => command.run(),
         }
     }

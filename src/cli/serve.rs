@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tracing::error;
 use tracing::info;
 use tracing::warn;
@@ -57,20 +58,19 @@ pub(super) async fn serve(
     lost: impl Future<Output = Failure>,
 ) -> Result<(), Failure> {
     let trigger = Trigger::new();
-    // Not asked of the trigger: a start that fails pulls it, too.
-    let asked = Cell::new(false);
-    let life = live(config, &trigger, &asked, ready);
+    // Not read off the trigger: a start that fails pulls it, too.
+    let wish = Wish::default();
+    let life = live(config, &trigger, &wish, ready);
     let limit = async {
         let mut stopping = trigger.signal();
         tokio::select! {
             stop = signals.next() => {
-                asked.set(true);
                 info!("{stop:?}: stopping; once more stops at once");
+                wish.utter(&trigger);
             }
             failure = lost => stopping.fail(failure),
             () = stopping.requested() => {}
         }
-        trigger.stop();
         tokio::select! {
             _ = signals.next() => "stopped by a second signal".to_owned(),
             () = tokio::time::sleep(STOP_LIMIT) => format!("not stopped within {} s", STOP_LIMIT.as_secs()),
@@ -93,13 +93,40 @@ pub(super) async fn serve(
     }
 }
 
+/// That somebody wants the broker to stop.
+#[derive(Default)]
+struct Wish {
+    uttered: Cell<bool>,
+    /// Whether there is a broker that has something to do before.
+    running: Cell<bool>,
+    heard: Notify,
+}
+
+impl Wish {
+    fn utter(&self, trigger: &Trigger) {
+        self.uttered.set(true);
+        if self.running.get() {
+            self.heard.notify_one();
+        } else {
+            trigger.stop();
+        }
+    }
+}
+
 async fn live(
     config: BrokerConfig,
     trigger: &Trigger,
-    asked: &Cell<bool>,
+    wish: &Wish,
     ready: impl FnOnce(&Summary),
 ) -> Result<(), Failure> {
-    let failure = |error: StartError| Failure::of(&error, error.hint());
+    let places = config.places.clone();
+    let failure = |error: StartError| {
+        let failure = Failure::of(&error, error.hint());
+        match error.keys() {
+            [] => failure,
+            keys => failure.at(&places.of(keys)),
+        }
+    };
     let mut stopping = trigger.signal();
     // What operators of 0.8 look for in their logs.
     let server = format!("[Kafka Server {}]", config.id);
@@ -107,7 +134,7 @@ async fn live(
     let broker = match Broker::start(config, trigger).await {
         Ok(broker) => broker,
         // Being asked to stop before being ready is no failure.
-        Err(error) if asked.get() => {
+        Err(error) if wish.uttered.get() => {
             info!("{server}, not started: {error}");
             return Ok(());
         }
@@ -119,8 +146,18 @@ async fn live(
     info!("Registered broker {id} at path /brokers/ids/{id} with address {advertised}.");
     info!("{server}, started");
     ready(summary);
-    stopping.requested().await;
+    wish.running.set(true);
+    let asked = async {
+        wish.heard.notified().await;
+        info!("{server}, Starting controlled shutdown");
+        broker.leave().await;
+    };
+    tokio::select! {
+        () = asked => {}
+        () = stopping.requested() => {}
+    }
     info!("{server}, shutting down");
+    trigger.stop();
     broker.stop().await.map_err(failure)?;
     info!("{server}, shut down completed");
     Ok(())

@@ -8,11 +8,18 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::controller::event::Event;
+use crate::net::CallError;
 use crate::net::Caller;
 use crate::protocol::ErrorCode;
 use crate::protocol::leader_and_isr::LeaderAndIsrRequest;
+use crate::protocol::leader_and_isr::LeaderAndIsrResponse;
+use crate::protocol::stop_replica::StopReplicaRequest;
+use crate::protocol::stop_replica::StopReplicaResponse;
 use crate::protocol::update_metadata::UpdateMetadataRequest;
+use crate::types::BrokerId;
 use crate::types::Endpoint;
+use crate::types::TopicPartition;
 
 /// Pause before a failed request is sent again, as in 0.8.2.2 (RequestSendThread).
 const RETRY_PAUSE: Duration = Duration::from_millis(300);
@@ -33,6 +40,8 @@ pub(crate) enum Order {
     LeaderAndIsr(LeaderAndIsrRequest),
     /// What to tell clients.
     UpdateMetadata(UpdateMetadataRequest),
+    /// Stop this, and perhaps delete it.
+    StopReplica(StopReplicaRequest),
 }
 
 /// A queue of orders to one broker; dropping it drops what has not been sent.
@@ -45,12 +54,18 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    /// Starts the task that delivers to `endpoint`.
-    pub(crate) fn start(endpoint: Endpoint, config: Calls) -> Self {
+    /// Starts the task that delivers to `endpoint`; what became of deletions goes to `events`.
+    pub(crate) fn start(endpoint: Endpoint, config: Calls, events: mpsc::Sender<Event>) -> Self {
         let (orders, queue) = mpsc::unbounded_channel();
+        let delivery = Delivery {
+            endpoint,
+            config,
+            events,
+            caller: None,
+        };
         Self {
             orders,
-            task: tokio::spawn(deliver(endpoint, config, queue)),
+            task: tokio::spawn(delivery.run(queue)),
         }
     }
 
@@ -67,59 +82,98 @@ impl Drop for Channel {
     }
 }
 
-async fn deliver(endpoint: Endpoint, config: Calls, mut queue: mpsc::UnboundedReceiver<Order>) {
-    let mut caller = None;
-    while let Some(order) = queue.recv().await {
-        let mut failed_before = false;
-        while let Err(error) = send(&mut caller, &endpoint, &config, &order).await {
-            caller = None;
-            if failed_before {
-                tracing::debug!("order for broker {} at {endpoint}: {error}", endpoint.id);
-            } else {
-                tracing::warn!(
-                    "order for broker {} at {endpoint}: {error}; trying again",
-                    endpoint.id
-                );
-                failed_before = true;
+/// The task behind a channel.
+struct Delivery {
+    endpoint: Endpoint,
+    config: Calls,
+    events: mpsc::Sender<Event>,
+    caller: Option<Caller>,
+}
+
+impl Delivery {
+    async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Order>) {
+        while let Some(order) = queue.recv().await {
+            let mut failed_before = false;
+            while let Err(error) = self.deliver(&order).await {
+                self.caller = None;
+                let endpoint = &self.endpoint;
+                if failed_before {
+                    tracing::debug!("order for broker {} at {endpoint}: {error}", endpoint.id);
+                } else {
+                    tracing::warn!(
+                        "order for broker {} at {endpoint}: {error}; trying again",
+                        endpoint.id
+                    );
+                    failed_before = true;
+                }
+                tokio::time::sleep(RETRY_PAUSE).await;
             }
-            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    async fn deliver(&mut self, order: &Order) -> Result<(), CallError> {
+        let broker = self.endpoint.id;
+        let connected = match &self.caller {
+            Some(connected) => connected,
+            None => {
+                let client_id = Some(self.config.client_id.as_str());
+                let connecting = Caller::connect(&self.endpoint, self.config.within, client_id);
+                self.caller.insert(connecting.await?)
+            }
+        };
+        match order {
+            Order::LeaderAndIsr(request) => roles_taken(broker, &connected.call(request).await?),
+            Order::UpdateMetadata(request) => {
+                let response = connected.call(request).await?;
+                if response.error != ErrorCode::None {
+                    tracing::warn!("broker {broker} refused new metadata: {:?}", response.error);
+                }
+            }
+            Order::StopReplica(request) => {
+                let response = connected.call(request).await?;
+                let stopped = stopped(broker, request, &response);
+                if request.delete {
+                    // Nobody listens any more when the controller resigns.
+                    let _ = self.events.send(Event::ReplicasDeleted(broker, stopped)).await;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A stale leader epoch is no failure: orders are repeated at every failover.
+fn roles_taken(broker: BrokerId, response: &LeaderAndIsrResponse) {
+    if response.error != ErrorCode::None {
+        tracing::warn!("broker {broker} refused its roles: {:?}", response.error);
+    }
+    for (topic, partition, code) in &response.partitions {
+        if !matches!(code, ErrorCode::None | ErrorCode::StaleLeaderEpoch) {
+            tracing::warn!("{topic}-{partition}: broker {broker} answered {code:?}");
         }
     }
 }
 
-async fn send(
-    caller: &mut Option<Caller>,
-    endpoint: &Endpoint,
-    config: &Calls,
-    order: &Order,
-) -> Result<(), crate::net::CallError> {
-    let connected = match caller {
-        Some(connected) => connected,
-        None => caller.insert(Caller::connect(endpoint, config.within, Some(&config.client_id)).await?),
-    };
-    match order {
-        Order::LeaderAndIsr(request) => {
-            let response = connected.call(request).await?;
-            let stale = |code: &ErrorCode| *code == ErrorCode::StaleLeaderEpoch;
-            if response.error != ErrorCode::None {
-                tracing::warn!("broker {} refused its roles: {:?}", endpoint.id, response.error);
-            }
-            for (topic, partition, code) in &response.partitions {
-                if *code != ErrorCode::None && !stale(code) {
-                    tracing::warn!("{topic}-{partition}: broker {} answered {code:?}", endpoint.id);
-                }
-            }
-        }
-        Order::UpdateMetadata(request) => {
-            let response = connected.call(request).await?;
-            if response.error != ErrorCode::None {
-                tracing::warn!(
-                    "broker {} refused new metadata: {:?}",
-                    endpoint.id,
-                    response.error
-                );
-            }
-        }
+/// Which of the replicas were stopped. What is not mentioned in an answer without an error was.
+fn stopped(
+    broker: BrokerId,
+    request: &StopReplicaRequest,
+    response: &StopReplicaResponse,
+) -> Vec<(TopicPartition, bool)> {
+    if response.error != ErrorCode::None {
+        tracing::warn!("broker {broker} refused to stop replicas: {:?}", response.error);
     }
-    Ok(())
+    let became = |(topic, partition): &(String, i32)| {
+        let answered = response
+            .partitions
+            .iter()
+            .find(|(name, number, _)| name == topic && number == partition);
+        let code = answered.map_or(ErrorCode::None, |(_, _, code)| *code);
+        if code != ErrorCode::None {
+            tracing::warn!("{topic}-{partition}: stop on broker {broker}: {code:?}");
+        }
+        let stopped = response.error == ErrorCode::None && code == ErrorCode::None;
+        (TopicPartition::new(topic.as_str(), *partition), stopped)
+    };
+    request.partitions.iter().map(became).collect()
 }

@@ -6,10 +6,12 @@
 mod apply;
 mod channel;
 mod event;
+mod load;
 mod notify;
 mod plan;
 mod run;
 mod state;
+mod under_way;
 mod watch;
 
 use std::net::SocketAddr;
@@ -22,8 +24,8 @@ use tokio::time::Instant;
 
 pub use crate::controller::channel::Calls;
 use crate::controller::event::Event;
-use crate::controller::notify::Channels;
 use crate::controller::run::Term;
+use crate::metrics::ControllerMetrics;
 use crate::shutdown::Shutdown;
 use crate::types::BrokerId;
 use crate::types::TopicPartition;
@@ -50,8 +52,35 @@ pub struct Config {
     pub own_address: SocketAddr,
     /// Whether a replica outside the ISR may lead when nobody else is left.
     pub unclean_election: bool,
+    /// Which of several replicas in sync leads.
+    pub policy: ElectionPolicy,
+    /// Whether wishes to delete topics are fulfilled. They are not looked at otherwise.
+    pub delete_topics: bool,
+    /// When leadership goes back to preferred replicas by itself; `None` is never.
+    pub rebalance: Option<Rebalance>,
     /// How brokers are called.
     pub calls: Calls,
+    /// Counts elections.
+    pub metrics: ControllerMetrics,
+}
+
+/// Which of several equally eligible replicas becomes leader.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ElectionPolicy {
+    /// The first in the order of the assignment, as in 0.8.2.2.
+    #[default]
+    Assignment,
+    /// The one on the broker with the fewest leaderships, so that those of a broker that died spread over all others.
+    Balanced,
+}
+
+/// When leadership goes back to preferred replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rebalance {
+    /// How often the balance is looked at.
+    pub interval: Duration,
+    /// Of the partitions that prefer a broker, the percentage led elsewhere above which it gets them back.
+    pub percentage: u32,
 }
 
 /// The controller as others in this process see it.
@@ -219,18 +248,13 @@ impl Controller {
         store: &Store,
         first_round: &mut Option<oneshot::Sender<()>>,
     ) -> Result<(), zookeeper::Error> {
-        let Config {
-            me,
-            own_address,
-            unclean_election,
-            calls,
-        } = self.config.clone();
-        let channels = Channels::new(me, own_address, calls);
+        let config = self.config.clone();
+        let (me, delete_topics) = (config.me, config.delete_topics);
         let (sender, mut events) = mpsc::channel(EVENTS);
-        let mut term =
-            Term::start(store.clone(), channels, me, unclean_election, self.status.clone()).await?;
+        let term = Term::start(config, store.clone(), sender.clone(), self.status.clone());
+        let mut term = Box::pin(term).await?;
         end_round(first_round);
-        let _watches = watch::start(store, me, &sender);
+        let _watches = watch::start(store, me, delete_topics, &sender);
         self.events.send_replace(Some(sender));
         term.run(&mut events).await
     }

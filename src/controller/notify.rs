@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use tokio::sync::mpsc;
+
 use crate::controller::channel::Calls;
 use crate::controller::channel::Channel;
 use crate::controller::channel::Order;
+use crate::controller::event::Event;
+use crate::controller::plan::Stop;
 use crate::controller::state::ClusterState;
-use crate::controller::state::Leadership;
 use crate::protocol::leader_and_isr::Leader;
 use crate::protocol::leader_and_isr::LeaderAndIsrRequest;
 use crate::protocol::leader_and_isr::PartitionState;
+use crate::protocol::stop_replica::StopReplicaRequest;
 use crate::protocol::update_metadata::UpdateMetadataRequest;
 use crate::types::BrokerId;
 use crate::types::Endpoint;
@@ -24,16 +28,23 @@ pub(crate) struct Channels {
     /// Where this process listens: its own broker is reached even where its advertised address is not.
     own_address: SocketAddr,
     config: Calls,
+    events: mpsc::Sender<Event>,
     channels: BTreeMap<BrokerId, (Endpoint, String, Channel)>,
 }
 
 impl Channels {
     /// No channel yet.
-    pub(crate) fn new(me: BrokerId, own_address: SocketAddr, config: Calls) -> Self {
+    pub(crate) fn new(
+        me: BrokerId,
+        own_address: SocketAddr,
+        config: Calls,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
         Self {
             me,
             own_address,
             config,
+            events,
             channels: BTreeMap::new(),
         }
     }
@@ -53,7 +64,7 @@ impl Channels {
                     reached_at.host = self.own_address.ip().to_string();
                     reached_at.port = i32::from(self.own_address.port());
                 }
-                let channel = Channel::start(reached_at, self.config.clone());
+                let channel = Channel::start(reached_at, self.config.clone(), self.events.clone());
                 (broker.endpoint.clone(), broker.incarnation.clone(), channel)
             });
         }
@@ -65,7 +76,8 @@ impl Channels {
         self.send_metadata(state, &all, to);
     }
 
-    /// Metadata of these partitions, and the list of live brokers, to these brokers.
+    /// Metadata of these partitions, and the list of live brokers, to these brokers. Of partitions that are being deleted
+    /// they are told to forget everything.
     pub(crate) fn send_metadata(
         &self,
         state: &ClusterState,
@@ -101,6 +113,25 @@ impl Channels {
             }
         }
     }
+
+    /// Tells brokers to stop replicas: one request per broker, and another one for what is to be deleted.
+    pub(crate) fn send_stops<'a>(&self, controller_epoch: i32, stops: impl Iterator<Item = &'a Stop>) {
+        let mut requests: BTreeMap<(bool, BrokerId), Vec<(String, i32)>> = BTreeMap::new();
+        for stop in stops {
+            let name = (stop.partition.topic.to_string(), stop.partition.partition);
+            requests.entry((stop.delete, stop.broker)).or_default().push(name);
+        }
+        for ((delete, broker), partitions) in requests {
+            if let Some((_, _, channel)) = self.channels.get(&broker) {
+                channel.send(Order::StopReplica(StopReplicaRequest {
+                    controller_id: self.me,
+                    controller_epoch,
+                    delete,
+                    partitions,
+                }));
+            }
+        }
+    }
 }
 
 /// One request with the roles of one broker, or none if it has no part in these partitions.
@@ -115,6 +146,7 @@ fn roles_of(
             .assignments
             .get(**partition)
             .is_some_and(|replicas| replicas.contains(&broker))
+            && !state.deletions.contains_key(&partition.topic)
     };
     let partitions: Vec<_> = partitions
         .iter()
@@ -126,10 +158,7 @@ fn roles_of(
     }
     let leaders: BTreeSet<_> = partitions
         .iter()
-        .filter_map(|(_, _, state)| match state.leader {
-            Leader::Broker(leader) => Some(leader),
-            Leader::None | Leader::Deleted => None,
-        })
+        .filter_map(|(_, _, state)| state.leader.broker())
         .collect();
     let live_leaders = leaders
         .iter()
@@ -146,28 +175,28 @@ fn roles_of(
 fn named_state(state: &ClusterState, partition: &TopicPartition) -> Option<(String, i32, PartitionState)> {
     let leadership = state.leaderships.get(partition)?;
     let replicas = state.assignments.get(partition)?;
-    Some((
-        partition.topic.to_string(),
-        partition.partition,
-        wire_state(leadership, replicas),
-    ))
-}
-
-fn wire_state(leadership: &Leadership, replicas: &[BrokerId]) -> PartitionState {
-    PartitionState {
+    let mut told = PartitionState {
         controller_epoch: leadership.controller_epoch,
         leader: leadership.leader.map_or(Leader::None, Leader::Broker),
         leader_epoch: leadership.leader_epoch,
         isr: leadership.isr.clone(),
         zk_version: leadership.zk_version,
-        replicas: replicas.to_vec(),
+        replicas: replicas.clone(),
+    };
+    if state.deletions.contains_key(&partition.topic) {
+        // As 0.8.2.2 does (ControllerBrokerRequestBatch.addUpdateMetadataRequestForBrokers).
+        told.leader = Leader::Deleted;
+        told.leader_epoch = 0;
+        told.zk_version = 0;
     }
+    Some((partition.topic.to_string(), partition.partition, told))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::controller::state::Broker;
+    use crate::controller::state::Leadership;
 
     #[test]
     fn a_broker_is_told_its_own_roles_and_their_live_leaders() {

@@ -3,151 +3,370 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+use tokio::time::MissedTickBehavior;
 
+use crate::controller::Config;
+use crate::controller::Rebalance;
 use crate::controller::Status;
-use crate::controller::apply;
-use crate::controller::apply::carry_out;
 use crate::controller::event::Event;
+use crate::controller::load;
 use crate::controller::notify::Channels;
 use crate::controller::plan;
 use crate::controller::plan::Plan;
 use crate::controller::state::Broker;
 use crate::controller::state::ClusterState;
-use crate::controller::state::Leadership;
-use crate::controller::watch::broker_map;
+use crate::controller::state::Reassignment;
+use crate::metrics::ControllerMetrics;
 use crate::types::BrokerId;
 use crate::types::TopicPartition;
 use crate::zookeeper;
+use crate::zookeeper::Assignment;
+use crate::zookeeper::Reassignments;
 use crate::zookeeper::Store;
+
+/// Events taken from the queue at once: what many watches saw at the same time is planned together.
+const BATCH: usize = 1024;
+
+/// How often what failed at a broker is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long after the start of a term the balance is looked at first, as in 0.8.2.2
+/// (KafkaController.onControllerFailover).
+const FIRST_REBALANCE: Duration = Duration::from_secs(5);
+
+/// Steps that a reassignment takes without waiting, and some to spare for those that lose a race.
+const STEPS: usize = 6;
 
 /// One term of office.
 #[derive(Debug)]
 pub(crate) struct Term {
-    state: ClusterState,
-    store: Store,
-    channels: Channels,
+    pub(super) state: ClusterState,
+    pub(super) store: Store,
+    pub(super) channels: Channels,
+    pub(super) metrics: ControllerMetrics,
+    /// Version of the epoch's node: later ones belong to later controllers.
+    pub(super) epoch_version: i32,
+    /// Whether wishes to delete topics are looked at.
+    pub(super) delete_topics: bool,
+    pub(super) events: mpsc::Sender<Event>,
+    /// Partitions on the way to other replicas, and the tasks that follow their ISR.
+    pub(super) followed: BTreeMap<TopicPartition, AbortHandle>,
     me: BrokerId,
+    rebalance: Option<Rebalance>,
     status: watch::Sender<Status>,
+}
+
+impl Drop for Term {
+    fn drop(&mut self) {
+        self.followed.values().for_each(AbortHandle::abort);
+    }
 }
 
 impl Term {
     /// Reads the cluster as it is, gives every partition a leader that can have one and tells all brokers.
     pub(crate) async fn start(
+        config: Config,
         store: Store,
-        channels: Channels,
-        me: BrokerId,
-        unclean_election: bool,
+        events: mpsc::Sender<Event>,
         status: watch::Sender<Status>,
     ) -> Result<Self, zookeeper::Error> {
-        let controller_epoch = store.next_controller_epoch().await?.value;
-        tracing::info!("controller is this broker, epoch {controller_epoch}");
-        let mut state = load(&store).await?;
-        state.controller_epoch = controller_epoch;
-        state.unclean_election = unclean_election;
-        let mut term = Self {
-            state,
-            store,
-            channels,
+        let started = Instant::now();
+        let epoch = store.next_controller_epoch().await?;
+        tracing::info!("controller is this broker, epoch {}", epoch.value);
+        let Config {
             me,
+            own_address,
+            unclean_election,
+            policy,
+            delete_topics,
+            rebalance,
+            calls,
+            metrics,
+        } = config;
+        let mut term = Self {
+            state: ClusterState {
+                controller_epoch: epoch.value,
+                unclean_election,
+                policy,
+                ..ClusterState::default()
+            },
+            store,
+            channels: Channels::new(me, own_address, calls, events.clone()),
+            metrics,
+            epoch_version: epoch.version,
+            delete_topics,
+            events,
+            followed: BTreeMap::new(),
+            me,
+            rebalance,
             status,
         };
-        let first = plan::broker_change(&term.state, &BTreeMap::new());
-        term.carry_out(first).await?;
+        term.load().await?;
+        let orphans: Vec<_> = plan::orphans(&term.state).cloned().collect();
+        term.settle_unclean(&orphans).await?;
+        term.carry_out(plan::taking_over).await?;
+        term.go_on().await?;
+        term.publish();
+        tracing::info!(
+            "took over {} partitions of {} topics in {:?}",
+            term.state.assignments.len(),
+            term.state.topics().len(),
+            started.elapsed()
+        );
         Ok(term)
     }
 
     /// Handles events until the office is lost.
     pub(crate) async fn run(&mut self, events: &mut mpsc::Receiver<Event>) -> Result<(), zookeeper::Error> {
-        while let Some(event) = events.recv().await {
-            let plan = match event {
-                Event::BrokersChanged(brokers, unreadable) => self.brokers_changed(brokers, &unreadable),
-                Event::TopicsChanged(topics) => self.topics_changed(&topics),
-                Event::AssignmentChanged(topic, assignment) => self.assignment_changed(&topic, assignment),
-                Event::ControlledShutdown(broker, answer) => {
-                    // The asking broker gives up waiting when its own time is over.
-                    let _ = answer.send(self.still_led(broker));
-                    Plan::default()
+        let mut try_again = tokio::time::interval(TRY_AGAIN);
+        try_again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut rebalance = self.rebalance.map(|rebalance| {
+            let mut ticks = tokio::time::interval_at(Instant::now() + FIRST_REBALANCE, rebalance.interval);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            (ticks, rebalance.percentage)
+        });
+        loop {
+            let mut batch = Vec::new();
+            let mut percentage = None;
+            tokio::select! {
+                count = events.recv_many(&mut batch, BATCH) => if count == 0 { return Ok(()) },
+                _ = try_again.tick() => self.forget_failures(),
+                due = due(&mut rebalance) => percentage = Some(due),
+            }
+            let resigned = batch.iter().any(|event| matches!(event, Event::Resigned));
+            // Watches tell late: nothing is done in the name of an office that is lost.
+            if resigned || !self.store.holds_office(self.me).await? {
+                return Ok(());
+            }
+            self.handle(batch).await?;
+            if let Some(percentage) = percentage {
+                let imbalanced = plan::imbalanced(&self.state, percentage);
+                self.elect_preferred(&imbalanced).await?;
+            }
+            self.go_on().await?;
+            self.publish();
+        }
+    }
+
+    async fn handle(&mut self, batch: Vec<Event>) -> Result<(), zookeeper::Error> {
+        let mut changed = BTreeSet::new();
+        for event in batch {
+            match event {
+                Event::BrokersChanged(brokers, unreadable) => {
+                    Box::pin(self.brokers_changed(brokers, &unreadable)).await?;
                 }
-                Event::Resigned => return Ok(()),
-            };
-            self.carry_out(plan).await?;
+                Event::TopicsChanged(topics) => self.topics_changed(&topics),
+                Event::AssignmentChanged(topic, assignment) => {
+                    if self.assignment_changed(&topic, assignment) {
+                        changed.insert(topic);
+                    }
+                }
+                Event::LeadershipChanged(partition, node) => {
+                    let known = self.state.leaderships.get(&partition);
+                    if known.is_none_or(|known| known.zk_version < node.version) {
+                        self.found(&partition, node).await?;
+                    }
+                }
+                Event::ReassignmentsWanted(wanted) => self.reassignments_wanted(wanted).await?,
+                Event::PreferredElectionsWanted(partitions) => {
+                    self.elect_preferred(&partitions).await?;
+                    self.store.remove_preferred_elections().await?;
+                }
+                Event::DeletionsWanted(topics) => self.deletions_wanted(topics).await?,
+                Event::ReplicasDeleted(broker, replicas) => self.replicas_deleted(broker, replicas),
+                Event::ControlledShutdown(broker, answer) => {
+                    let remaining = self.controlled_shutdown(broker).await?;
+                    // The asking broker gives up waiting when its own time is over.
+                    let _ = answer.send(remaining);
+                }
+                Event::Resigned => {}
+            }
         }
-        Ok(())
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let new = |state: &ClusterState| Plan {
+            decisions: plan::new_partitions(state, changed.iter().flat_map(|topic| state.assigned(topic))),
+            ..Plan::default()
+        };
+        self.carry_out(new).await
     }
 
-    /// Carries out a plan, and plans again for what lost a race meanwhile.
-    async fn carry_out(&mut self, mut plan: Plan) -> Result<(), zookeeper::Error> {
-        /// Races of one event; more would mean that somebody writes against us without end.
-        const TRIES: usize = 5;
-        for _ in 0..TRIES {
-            if plan == Plan::default() {
-                break;
-            }
-            let lost_race = carry_out(plan, &mut self.state, &self.store, &mut self.channels).await?;
-            if !lost_race {
-                break;
-            }
-            let unchanged = self.state.brokers.clone();
-            plan = plan::broker_change(&self.state, &unchanged);
-        }
-        self.publish();
-        Ok(())
-    }
-
-    fn brokers_changed(&mut self, mut brokers: BTreeMap<BrokerId, Broker>, unreadable: &[BrokerId]) -> Plan {
+    /// A broker that came back unseen is one that went and one that came.
+    async fn brokers_changed(
+        &mut self,
+        mut brokers: BTreeMap<BrokerId, Broker>,
+        unreadable: &[BrokerId],
+    ) -> Result<(), zookeeper::Error> {
         // It is there, whatever it says: nobody takes its partitions away.
         for id in unreadable {
             if let Some(known) = self.state.brokers.get(id) {
                 brokers.entry(*id).or_insert_with(|| known.clone());
             }
         }
-        let before = std::mem::replace(&mut self.state.brokers, brokers);
-        if before != self.state.brokers {
-            let ids: Vec<_> = self.state.brokers.keys().map(|id| id.0).collect();
-            tracing::info!("brokers are {ids:?}");
+        let known = &self.state.brokers;
+        let mut between = brokers.clone();
+        between.retain(|id, broker| known.get(id).is_none_or(|known| known == broker));
+        if between.len() < brokers.len() {
+            self.brokers_are(between).await?;
         }
-        plan::broker_change(&self.state, &before)
+        self.brokers_are(brokers).await
     }
 
-    fn topics_changed(&mut self, topics: &BTreeSet<Arc<str>>) -> Plan {
+    async fn brokers_are(&mut self, brokers: BTreeMap<BrokerId, Broker>) -> Result<(), zookeeper::Error> {
+        let before = std::mem::replace(&mut self.state.brokers, brokers);
+        let state = &mut self.state;
+        if before == state.brokers {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let ids: Vec<_> = state.brokers.keys().map(|id| id.0).collect();
+        tracing::info!("brokers are {ids:?}");
+        state.stopping.retain(|id| state.brokers.contains_key(id));
+        // They may have been mended.
+        state.unreadable.clear();
+        let missing = |some: &BTreeMap<BrokerId, Broker>, other: &BTreeMap<BrokerId, Broker>| {
+            let ids = some.keys().filter(|id| !other.contains_key(id));
+            ids.copied().collect::<BTreeSet<_>>()
+        };
+        let gone = missing(&before, &state.brokers);
+        let came = missing(&state.brokers, &before);
+        for deletion in state.deletions.values_mut() {
+            deletion.asked.retain(|(broker, _)| !gone.contains(broker));
+            deletion.failed.retain(|(broker, _)| !gone.contains(broker));
+        }
+
+        let mut affected: Vec<_> = plan::orphans(&self.state).cloned().collect();
+        affected.extend(self.state.hosted_by(&came).cloned());
+        affected.sort_unstable();
+        affected.dedup();
+        self.refresh(&affected).await?;
+        self.settle_unclean(&affected).await?;
+        self.carry_out(|state| plan::broker_change(state, &before))
+            .await?;
+        // Only now: nobody waits for these as for a leader.
+        if !gone.is_empty() {
+            let affected: Vec<_> = self.state.hosted_by(&gone).cloned().collect();
+            self.refresh(&affected).await?;
+            let followers = |state: &ClusterState| Plan {
+                decisions: plan::followers_gone(state, &gone),
+                ..Plan::default()
+            };
+            self.carry_out(followers).await?;
+        }
+        self.metrics.elections.record(started.elapsed());
+        Ok(())
+    }
+
+    /// Looks up whether those of these partitions that have nobody in sync may be led by somebody else.
+    async fn settle_unclean(&mut self, partitions: &[TopicPartition]) -> Result<(), zookeeper::Error> {
+        let unclean: Vec<_> = partitions
+            .iter()
+            .filter(|partition| plan::needs_unclean(&self.state, partition))
+            .cloned()
+            .collect();
+        self.look_up_unclean(&unclean).await
+    }
+
+    fn topics_changed(&mut self, topics: &BTreeSet<Arc<str>>) {
         for gone in self.state.topics().difference(topics) {
             self.state.forget_topic(gone);
         }
-        Plan::default()
     }
 
-    fn assignment_changed(
-        &mut self,
-        topic: &Arc<str>,
-        assignment: Option<BTreeMap<i32, Vec<BrokerId>>>,
-    ) -> Plan {
-        let Some(assignment) = assignment else {
-            self.state.forget_topic(topic);
-            return Plan::default();
-        };
-        for (partition, replicas) in assignment {
-            // Only new partitions: other replicas for known ones are the business of a reassignment.
-            let partition = TopicPartition::new(Arc::clone(topic), partition);
-            self.state.assignments.entry(partition).or_insert(replicas);
+    /// Answers whether there may be new partitions.
+    fn assignment_changed(&mut self, topic: &Arc<str>, assignment: Option<Assignment>) -> bool {
+        match assignment {
+            Some(_) if self.state.deletions.contains_key(topic) => false,
+            Some(assignment) => {
+                load::add(&mut self.state, topic, assignment);
+                true
+            }
+            None => {
+                self.state.forget_topic(topic);
+                false
+            }
         }
-        plan::new_partitions(&self.state)
     }
 
-    /// Replicated partitions that a stopping broker still leads; none if the broker is not known.
-    fn still_led(&self, broker: BrokerId) -> Option<Vec<TopicPartition>> {
-        self.state.brokers.get(&broker)?;
-        let led = |(partition, leadership): (&TopicPartition, &Leadership)| {
-            let replicated = self
-                .state
-                .assignments
-                .get(partition)
-                .is_some_and(|replicas| replicas.len() > 1);
-            (replicated && leadership.leader == Some(broker)).then(|| partition.clone())
-        };
-        Some(self.state.leaderships.iter().filter_map(led).collect())
+    async fn reassignments_wanted(&mut self, wanted: Reassignments) -> Result<(), zookeeper::Error> {
+        let mut new = Vec::new();
+        for (partition, target) in wanted {
+            if self.state.reassignments.contains_key(&partition) {
+                continue;
+            }
+            self.look_up(&partition.topic).await?;
+            let ids: Vec<_> = target.iter().map(|id| id.0).collect();
+            tracing::info!("{partition}: to be reassigned to {ids:?}");
+            let reassignment = Reassignment {
+                target,
+                begun: false,
+                switched: false,
+            };
+            new.push(partition.clone());
+            self.state.reassignments.insert(partition, reassignment);
+        }
+        new.retain(|partition| self.state.assignments.contains_key(partition));
+        self.refresh(&new).await
+    }
+
+    async fn elect_preferred(
+        &mut self,
+        partitions: &BTreeSet<TopicPartition>,
+    ) -> Result<(), zookeeper::Error> {
+        let known: Vec<_> = partitions
+            .iter()
+            .filter(|partition| self.state.leaderships.contains_key(*partition))
+            .cloned()
+            .collect();
+        if known.len() < partitions.len() {
+            tracing::warn!(
+                "{} partitions of a preferred replica election are unknown",
+                partitions.len() - known.len()
+            );
+        }
+        self.refresh(&known).await?;
+        self.carry_out(|state| plan::preferred(state, partitions)).await
+    }
+
+    /// Relieves a broker; the replicated partitions that it still leads, or none if it is not known.
+    async fn controlled_shutdown(
+        &mut self,
+        broker: BrokerId,
+    ) -> Result<Option<Vec<TopicPartition>>, zookeeper::Error> {
+        if !self.state.is_live(broker) {
+            return Ok(None);
+        }
+        tracing::info!("broker {broker} is about to stop");
+        self.state.stopping.insert(broker);
+        let hosted: Vec<_> = self.state.hosted_by(&BTreeSet::from([broker])).cloned().collect();
+        self.refresh(&hosted).await?;
+        self.carry_out(|state| plan::controlled_shutdown(state, broker))
+            .await?;
+        Ok(Some(plan::still_led(&self.state, broker)))
+    }
+
+    /// Takes every step that is possible of what takes several.
+    async fn go_on(&mut self) -> Result<(), zookeeper::Error> {
+        if !self.state.unconfirmed.is_empty() {
+            let unchanged = self.state.brokers.clone();
+            self.carry_out(|state| plan::broker_change(state, &unchanged))
+                .await?;
+        }
+        for _ in 0..STEPS {
+            if self.state.reassignments.is_empty() || plan::reassignments(&self.state) == Plan::default() {
+                break;
+            }
+            self.carry_out(plan::reassignments).await?;
+        }
+        self.follow_reassigned();
+        self.continue_deletions().await
     }
 
     fn publish(&self) {
@@ -163,39 +382,13 @@ impl Term {
     }
 }
 
-/// The cluster as ZooKeeper has it. A topic whose node can't be read is left out, the others are served.
-async fn load(store: &Store) -> Result<ClusterState, zookeeper::Error> {
-    let mut state = ClusterState {
-        brokers: broker_map(store.brokers().await?),
-        ..ClusterState::default()
-    };
-    let topics = store.topics().await?;
-    for (topic, assignment) in topics.iter().zip(store.assignments(&topics).await) {
-        match assignment {
-            Ok(Some(partitions)) => {
-                let named =
-                    |(partition, replicas)| (TopicPartition::new(topic.as_str(), partition), replicas);
-                state.assignments.extend(partitions.into_iter().map(named));
-            }
-            Ok(None) => {}
-            Err(zookeeper::Error::Corrupt { path, problem }) => {
-                tracing::error!("{topic}: {path} is not readable ({problem}); the topic is left out");
-            }
-            Err(error) => return Err(error),
+/// Completes when the balance is to be looked at; never if it is not to be.
+async fn due(rebalance: &mut Option<(tokio::time::Interval, u32)>) -> u32 {
+    match rebalance {
+        Some((ticks, percentage)) => {
+            ticks.tick().await;
+            *percentage
         }
+        None => std::future::pending().await,
     }
-    let partitions: Vec<_> = state.assignments.keys().cloned().collect();
-    for (partition, node) in partitions.iter().zip(store.partition_states(&partitions).await) {
-        match node {
-            Ok(Some(node)) => {
-                state
-                    .leaderships
-                    .insert(partition.clone(), apply::leadership(node));
-            }
-            Ok(None) => {}
-            Err(error @ zookeeper::Error::Corrupt { .. }) => apply::leave_out(partition, &mut state, &error),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(state)
 }

@@ -23,8 +23,8 @@ struct Batch<'a> {
 impl Log {
     /// Gives the messages of a set their offsets and appends them. Writes in the calling thread.
     ///
-    /// A set without messages changes nothing. After an error the log is as it was, except for one of the
-    /// flush that `flush.messages` asks for.
+    /// A set without messages changes nothing. After an error the log is as it was. The flush that may be due is left to
+    /// the caller: others who append meanwhile can share it.
     pub fn append(&self, set: CheckedSet) -> Result<Appended, Error> {
         self.append_at(set, Instant::now())
     }
@@ -51,10 +51,10 @@ impl Log {
         let end_offset = assigned.end_offset();
         self.write(&mut writer, &config, &Batch { bytes, end_offset }, now)?;
         drop(writer);
-        self.flush_if_due(&config)?;
         Ok(Appended {
             base_offset,
             end_offset,
+            flush_due: self.is_flush_due(&config),
         })
     }
 
@@ -81,10 +81,13 @@ impl Log {
         }
         let end_offset = self.log_end_offset();
         drop(writer);
-        self.flush_if_due(&config)?;
+        if self.is_flush_due(&config) {
+            self.flush()?;
+        }
         Ok(Appended {
             base_offset,
             end_offset,
+            flush_due: false,
         })
     }
 

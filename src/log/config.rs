@@ -133,7 +133,10 @@ impl LogConfig {
     pub fn limits(&self) -> Limits {
         Limits {
             max_message_bytes: self.max_message_bytes,
-            max_decompressed_bytes: self.max_decompressed_bytes,
+            // Who allows large messages has memory for them.
+            max_decompressed_bytes: self
+                .max_decompressed_bytes
+                .max(self.max_message_bytes.saturating_mul(2)),
             gzip_level: self.gzip_level,
         }
     }
@@ -164,7 +167,7 @@ impl LogConfig {
             "min.insync.replicas" => {
                 self.min_in_sync_replicas = u32::try_from(int(value, 1)?).map_err(|_| "is too large")?;
             }
-            _ => return Err("is no setting of a topic"),
+            _ => return Err(UNKNOWN),
         }
         Ok(())
     }
@@ -182,8 +185,23 @@ pub struct BadOverride {
     pub reason: &'static str,
 }
 
+const UNKNOWN: &str = "is no setting of a topic";
+const NO_NUMBER: &str = "is no number in range";
+
+impl BadOverride {
+    /// Whether no topic has a setting of that name.
+    pub fn is_unknown(&self) -> bool {
+        self.reason == UNKNOWN
+    }
+
+    /// Whether the value is no number where one is needed.
+    pub fn is_no_number(&self) -> bool {
+        self.reason == NO_NUMBER
+    }
+}
+
 fn number<T: FromStr>(value: &str) -> Result<T, &'static str> {
-    value.parse().map_err(|_| "is no number in range")
+    value.parse().map_err(|_| NO_NUMBER)
 }
 
 /// A Java int that is at least `least`.

@@ -36,16 +36,13 @@ impl Log {
         self.flush_now(offset)
     }
 
-    /// Flushes if `flush.messages` says so.
-    pub(crate) fn flush_if_due(&self, config: &LogConfig) -> Result<(), Error> {
+    /// Whether `flush.messages` asks for a flush.
+    pub(crate) fn is_flush_due(&self, config: &LogConfig) -> bool {
         let unflushed = {
             let view = lock(&self.view);
             view.end_offset.saturating_sub(view.recovery_point)
         };
-        if u64::try_from(unflushed).is_ok_and(|unflushed| unflushed >= config.flush_messages) {
-            self.flush()?;
-        }
-        Ok(())
+        u64::try_from(unflushed).is_ok_and(|unflushed| unflushed >= config.flush_messages)
     }
 
     /// Flushes if `flush.ms` says so, and there is something to flush. Passes on what an earlier flush failed with.
@@ -61,7 +58,7 @@ impl Log {
 
     /// Flushes everything, and leaves files that 0.8.2.2 opens without recovery. Nothing is accepted
     /// afterwards.
-    pub(crate) fn close(&self) -> Result<(), Error> {
+    pub fn close(&self) -> Result<(), Error> {
         let _flushing = lock(&self.flushing);
         {
             let mut writer = lock(&self.writer);

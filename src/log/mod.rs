@@ -55,7 +55,7 @@ use crate::log::files::OpenFiles;
 use crate::log::flusher::FlushRequests;
 pub use crate::log::logs::Logs;
 pub use crate::log::logs::LogsConfig;
-use crate::log::recovery::LastStop;
+pub use crate::log::recovery::LastStop;
 use crate::log::recovery::load;
 use crate::log::segment::Segment;
 use crate::log::view::View;
@@ -112,6 +112,8 @@ pub struct Appended {
     pub base_offset: i64,
     /// The log's end after.
     pub end_offset: i64,
+    /// Whether `flush.messages` asks for a flush now.
+    pub flush_due: bool,
 }
 
 /// What a reader gets.
@@ -145,6 +147,23 @@ struct Place {
 }
 
 impl Log {
+    /// Opens a partition's directory below a data directory by itself, and mends what is in it. For whoever looks at one
+    /// partition and knows that no broker does: the data directory is not locked, and nobody flushes what is rolled.
+    pub fn open_alone(
+        directory: &Path,
+        topic_partition: TopicPartition,
+        last_stop: LastStop,
+        config: LogConfig,
+    ) -> Result<Self, Error> {
+        let place = Place {
+            topic_partition,
+            directory: directory.to_owned(),
+            open_files: Arc::default(),
+            flush_requests: FlushRequests::default(),
+        };
+        Self::open(place, last_stop, config)
+    }
+
     /// Opens a partition's directory, which must exist, and mends what is in it.
     fn open(place: Place, last_stop: LastStop, config: LogConfig) -> Result<Self, Error> {
         let path = place.directory.join(place.topic_partition.to_string());

@@ -102,6 +102,7 @@ pub(crate) fn rebuild(
                 break;
             }
         }
+        let least = progress.least;
         if !progress.take(at) {
             tracing::warn!("{}: offsets go back at {position}", path.display());
             break;
@@ -109,7 +110,9 @@ pub(crate) fn rebuild(
         match check {
             Ok(entry) if due => {
                 segment.index().append(IndexEntry {
-                    offset: entry.first_offset,
+                    // No checksum covers the offset of a wrapper: it may contradict those inside, by which
+                    // readers don't go.
+                    offset: entry.first_offset.max(least),
                     position,
                 })?;
                 indexed = position;
@@ -142,7 +145,7 @@ pub(crate) fn find_end(segment: &Segment) -> Result<Option<Walked>, Error> {
     let (start, least) = indexed.map_or((0, segment.base_offset()), |entry| (entry.position, entry.offset));
     let mut progress = Walked::before(least);
     progress.walked.len = start;
-    let mut headers = Headers::new(&file, start, len);
+    let mut headers = Headers::reading_on(&file, start, len);
     while let Some(Ok(at)) = headers.next().map_err(Error::io(path))? {
         if at.end() > len || !progress.take(at) {
             break;

@@ -26,7 +26,7 @@ use crate::log::segment::parse_base_offset;
 
 /// How the broker stopped that used the directory last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LastStop {
+pub enum LastStop {
     /// Everything was flushed and every file is complete.
     Clean,
     /// Everything below the recovery point was flushed.

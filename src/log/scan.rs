@@ -1,8 +1,8 @@
 //! Walking the entries of a segment from front to back.
 //!
-//! [`Headers`] reads nothing but the twelve bytes before each message: it finds positions. [`EntryReader`]
-//! reads everything, a piece at a time: it checks. No size that an entry announces makes either of them
-//! reserve memory.
+//! [`Headers`] finds positions: from the twelve bytes before each message, and nothing but them unless it is told to read
+//! on. [`EntryReader`] reads everything, a piece at a time: it checks. No size that an entry announces makes either of
+//! them reserve memory.
 
 use std::fs::File;
 use std::io;
@@ -20,6 +20,10 @@ const PIECE_LEN: usize = 1024 * 1024;
 /// Entries up to this size are held in memory to be checked; the checksum of larger ones is computed piece by
 /// piece.
 const HELD_LEN: usize = 16 * 1024 * 1024;
+/// Bytes read on, for walks over many small entries.
+const WINDOW_LEN: usize = 64 * 1024;
+/// Behind an entry as long as this, nothing is read on.
+const SPARSE_LEN: usize = 16 * 1024;
 /// [`HEADER_LEN`] in a file.
 const HEADER_LEN_ON_DISK: u64 = HEADER_LEN as u64;
 
@@ -44,12 +48,40 @@ pub(crate) struct Headers<'a> {
     file: &'a File,
     position: u64,
     end: u64,
+    window: Option<Window>,
+}
+
+/// Bytes of a file that were read on.
+#[derive(Debug)]
+struct Window {
+    bytes: Vec<u8>,
+    /// Where they begin.
+    at: u64,
+    /// Whether the next entries are likely to be near.
+    dense: bool,
 }
 
 impl<'a> Headers<'a> {
-    /// Walks from `position`, where an entry must begin, to `end`.
+    /// Walks from `position`, where an entry must begin, to `end`. Reads nothing but headers.
     pub(crate) fn new(file: &'a File, position: u64, end: u64) -> Self {
-        Self { file, position, end }
+        Self {
+            file,
+            position,
+            end,
+            window: None,
+        }
+    }
+
+    /// As [`Self::new`], but reads many small entries with one call.
+    pub(crate) fn reading_on(file: &'a File, position: u64, end: u64) -> Self {
+        Self {
+            window: Some(Window {
+                bytes: Vec::new(),
+                at: position,
+                dense: true,
+            }),
+            ..Self::new(file, position, end)
+        }
     }
 
     /// Where the walk stands.
@@ -63,21 +95,61 @@ impl<'a> Headers<'a> {
         if self.position + HEADER_LEN_ON_DISK >= self.end {
             return Ok(None);
         }
-        let mut bytes = [0; HEADER_LEN];
-        match self.file.read_exact_at(&mut bytes, self.position) {
-            Ok(()) => {}
-            // The file was cut meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            Err(error) => return Err(error),
-        }
+        let bytes = match &mut self.window {
+            Some(window) => window.header(self.file, self.position)?,
+            None => header(self.file, self.position)?,
+        };
+        let Some(bytes) = bytes else {
+            return Ok(None);
+        };
         Ok(Some(EntryHeader::parse(&bytes).map(|header| {
             let located = Located {
                 position: self.position,
                 header,
             };
             self.position = located.end();
+            if let Some(window) = &mut self.window {
+                window.dense = header.len < SPARSE_LEN;
+            }
             located
         })))
+    }
+}
+
+/// The header at a position; none if the file was cut meanwhile.
+fn header(file: &File, position: u64) -> io::Result<Option<[u8; HEADER_LEN]>> {
+    let mut bytes = [0; HEADER_LEN];
+    match file.read_exact_at(&mut bytes, position) {
+        Ok(()) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Window {
+    fn header(&mut self, file: &File, position: u64) -> io::Result<Option<[u8; HEADER_LEN]>> {
+        if let Some(held) = self.held(position) {
+            return Ok(Some(held));
+        }
+        if !self.dense {
+            return header(file, position);
+        }
+        self.at = position;
+        self.bytes.resize(WINDOW_LEN, 0);
+        let mut filled = 0;
+        while let Some(room @ [_, ..]) = self.bytes.get_mut(filled..) {
+            match read_at(file, room, position + u64::try_from(filled).unwrap_or_default())? {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        self.bytes.truncate(filled);
+        Ok(self.held(position))
+    }
+
+    fn held(&self, position: u64) -> Option<[u8; HEADER_LEN]> {
+        let from = usize::try_from(position.checked_sub(self.at)?).ok()?;
+        self.bytes.get(from..)?.first_chunk().copied()
     }
 }
 
@@ -325,6 +397,29 @@ mod tests {
         let huge = [0, 0, 0, 0, 0, 0, 0, 2, 0x7f, 0xff, 0xff, 0xff];
         for tail in [&[][..], &[0; 11], &[0; 100], &[0xff; 100], &huge, &good[..20]] {
             assert_eq!(walk(&[good, tail].concat()).len(), 2, "{tail:?}");
+        }
+    }
+
+    #[test]
+    fn reading_on_finds_the_same_headers() {
+        let small = |from| entries(Codec::None, from, (0..3_000).map(numbered).collect());
+        let large = |from| {
+            entries(
+                Codec::None,
+                from,
+                vec!["l".repeat(SPARSE_LEN), "m".repeat(WINDOW_LEN + 1)],
+            )
+        };
+        let bytes = [small(0), large(3_000), small(3_002), large(6_002), vec![0; 7]].concat();
+        let file = file(&bytes);
+        for end in [bytes.len(), bytes.len() - 8, bytes.len() + 100_000] {
+            let (start, end) = (0, end as u64);
+            let walk = |mut headers: Headers<'_>| {
+                std::iter::from_fn(|| headers.next().unwrap().map(Result::unwrap)).collect::<Vec<_>>()
+            };
+            let one_by_one = walk(Headers::new(&file, start, end));
+            assert_eq!(one_by_one.len(), 6_004);
+            assert_eq!(walk(Headers::reading_on(&file, start, end)), one_by_one);
         }
     }
 

@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,8 +12,6 @@ use tempfile::TempDir;
 use crate::log::Error;
 use crate::log::Log;
 use crate::log::LogConfig;
-use crate::log::Place;
-use crate::log::flusher::FlushRequests;
 use crate::log::recovery::LastStop;
 use crate::message::Codec;
 use crate::message::entry::OwnedMessage;
@@ -57,13 +54,7 @@ pub(crate) fn open(directory: &TempDir, config: &LogConfig) -> Log {
 }
 
 pub(crate) fn try_open(directory: &Path, last_stop: LastStop, config: &LogConfig) -> Result<Log, Error> {
-    let place = Place {
-        topic_partition: t0(),
-        directory: directory.to_owned(),
-        open_files: Arc::default(),
-        flush_requests: FlushRequests::default(),
-    };
-    Log::open(place, last_stop, config.clone())
+    Log::open_alone(directory, t0(), last_stop, config.clone())
 }
 
 pub(crate) fn check(bytes: bytes::BytesMut) -> CheckedSet {

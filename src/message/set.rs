@@ -41,7 +41,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_message_bytes: 1_000_012,
-            max_decompressed_bytes: 128 << 20,
+            max_decompressed_bytes: 64 << 20,
             gzip_level: 1,
         }
     }
@@ -81,21 +81,62 @@ impl ProducedSet {
     /// Checks every entry: size, limit, checksum, codec, in this order; drops an incomplete tail; opens wrappers.
     ///
     /// The first problem is the answer for the whole set, as in 0.8.2.2 (Log.analyzeAndValidateMessageSet).
-    pub fn check(mut self, limits: &Limits) -> Result<CheckedSet, Error> {
+    pub fn check(self, limits: &Limits) -> Result<CheckedSet, Error> {
+        self.check_outside(limits)?.open(limits)
+    }
+
+    /// As [`Self::check`], but leaves wrappers closed.
+    pub fn check_outside(mut self, limits: &Limits) -> Result<ClosedSet, Error> {
         let received_bytes = self.0.len();
         let outer = check_entries(&self.0, limits.max_message_bytes)?;
         self.0.truncate(outer.bytes);
-        let mut set = CheckedSet {
+        let set = CheckedSet {
             entries: self.0,
             count: outer.count,
             received_bytes,
             is_empty: outer.count == 0,
             opened: None,
         };
-        if outer.compressed {
-            set.open(outer.wrapped_alone, limits)?;
+        Ok(ClosedSet {
+            set,
+            compressed: outer.compressed,
+            wrapped_alone: outer.wrapped_alone,
+        })
+    }
+}
+
+/// A set whose entries are sound as far as that shows from outside.
+#[derive(Debug)]
+pub struct ClosedSet {
+    set: CheckedSet,
+    compressed: bool,
+    wrapped_alone: bool,
+}
+
+impl ClosedSet {
+    /// Opens wrappers.
+    pub fn open(mut self, limits: &Limits) -> Result<CheckedSet, Error> {
+        if self.compressed {
+            self.set.open(self.wrapped_alone, limits)?;
         }
-        Ok(set)
+        Ok(self.set)
+    }
+
+    /// Opens wrappers unless they hold more than `bytes`, which costs no more than that; gives the set back then.
+    pub fn open_small(mut self, limits: &Limits, bytes: usize) -> Result<Result<CheckedSet, Self>, Error> {
+        let small = Limits {
+            max_decompressed_bytes: limits.max_decompressed_bytes.min(bytes),
+            ..*limits
+        };
+        if self.compressed {
+            match self.set.open(self.wrapped_alone, &small) {
+                Err(Error::SetTooLarge { .. }) if bytes < limits.max_decompressed_bytes => {
+                    return Ok(Err(self));
+                }
+                opened => opened?,
+            }
+        }
+        Ok(Ok(self.set))
     }
 }
 

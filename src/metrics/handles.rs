@@ -65,6 +65,8 @@ pub enum ClosedBecause {
     Error,
     /// The answer demanded it, or the broker stops.
     Server,
+    /// It was slow to send or to read while others waited for the memory that it held.
+    Slow,
 }
 
 /// Counts sockets and bytes.
@@ -82,12 +84,12 @@ pub struct ConnectionMetrics {
     pub accepted: Counter,
     /// Bytes that went from file to socket inside the kernel.
     pub sendfile_bytes: Counter,
-    closed: [Counter; 5],
+    closed: [Counter; 6],
 }
 
 impl ConnectionMetrics {
     pub(super) fn new(recorder: &PrometheusRecorder) -> Self {
-        let reasons = ["client", "idle", "per_ip_limit", "error", "server"];
+        let reasons = ["client", "idle", "per_ip_limit", "error", "server", "slow"];
         Self {
             open: Level::default(),
             writing: Level::default(),

@@ -4,12 +4,14 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::time::Instant;
-
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::BoxFuture;
 use super::Reply;
+use super::budget::Budget;
+use super::budget::Charge;
+use super::budget::FREE;
 use super::outgoing::Outgoing;
 use crate::metrics::Level;
 use crate::metrics::Marks;
@@ -20,6 +22,8 @@ use crate::protocol::ResponseFrame;
 const COUNT_MAX: usize = 64;
 /// Bytes (messages in files included) of answers that may wait to be written.
 const BYTES_MAX: u64 = 1 << 20;
+/// Bytes of them in memory.
+const MEMORY_MAX: usize = 64 << 10;
 
 /// A request whose answer is not written yet.
 #[derive(Debug)]
@@ -34,8 +38,14 @@ pub(super) struct Asked {
     pub(super) started: Instant,
     /// Its handler returned.
     pub(super) handled: Instant,
-    /// Memory it may go on using until its answer is there.
-    pub(super) leave: Option<OwnedSemaphorePermit>,
+    /// Memory that it uses, and then its answer until that is written.
+    pub(super) charge: Option<Charge>,
+}
+
+impl Asked {
+    fn is_charged(&self) -> bool {
+        self.charge.as_ref().is_some_and(|charge| charge.bytes() > 0)
+    }
 }
 
 /// A request that is over but for the last mark.
@@ -46,6 +56,11 @@ pub(super) struct Answered {
 }
 
 impl Answered {
+    /// Whether memory is charged for it.
+    pub(super) fn is_charged(&self) -> bool {
+        self.asked.is_charged()
+    }
+
     /// What is recorded of it, given when the batch of answers was written.
     pub(super) fn marks(&self, writing: Instant, written: Instant) -> (RequestKind, Marks) {
         let Asked {
@@ -83,33 +98,42 @@ enum State {
     Ready {
         frame: Option<ResponseFrame>,
         bytes: u64,
+        memory: usize,
         at: Instant,
     },
     Close,
 }
 
 impl State {
-    fn new(reply: Reply, asked: &mut Asked, now: Instant) -> Self {
+    fn new(reply: Reply, asked: &mut Asked, (budget, now): (&Arc<Budget>, Instant)) -> Self {
         match reply {
             Reply::Send(response) => {
                 let frame = response.encode(asked.correlation_id);
-                let bytes = frame.len();
+                let (bytes, memory) = (frame.len(), frame.memory());
+                asked.charge = (memory > FREE).then(|| {
+                    let mut charge = asked.charge.take().unwrap_or_else(|| Charge::new(budget));
+                    charge.set(memory - FREE);
+                    charge
+                });
                 Self::Ready {
                     frame: Some(frame),
                     bytes,
+                    memory,
                     at: now,
                 }
             }
             Reply::Nothing => Self::Ready {
                 frame: None,
                 bytes: 0,
+                memory: 0,
                 at: now,
             },
             Reply::Close => Self::Close,
             Reply::Acknowledging(reply) => {
-                // The messages are appended. Holding memory for them would hold up the very fetches of followers that
-                // the acknowledgement waits for.
-                asked.leave = None;
+                // It may wait for followers, who may wait for the exception that this request was.
+                if let Some(charge) = &mut asked.charge {
+                    charge.except(None);
+                }
                 Self::Waiting {
                     reply,
                     exclusive: false,
@@ -122,10 +146,11 @@ impl State {
         }
     }
 
-    fn bytes(&self) -> u64 {
+    /// All bytes, and those of them in memory.
+    fn bytes(&self) -> (u64, usize) {
         match self {
-            Self::Ready { bytes, .. } => *bytes,
-            Self::Waiting { .. } | Self::Close => 0,
+            Self::Ready { bytes, memory, .. } => (*bytes, *memory),
+            Self::Waiting { .. } | Self::Close => (0, 0),
         }
     }
 }
@@ -143,6 +168,8 @@ pub(super) enum Taken {
 pub(super) struct Answers {
     queue: VecDeque<Answer>,
     bytes: u64,
+    memory: usize,
+    budget: Arc<Budget>,
     /// Of all connections together.
     unanswered: Level,
 }
@@ -156,10 +183,12 @@ impl std::fmt::Debug for Answers {
 }
 
 impl Answers {
-    pub(super) fn new(unanswered: Level) -> Self {
+    pub(super) fn new(budget: &Arc<Budget>, unanswered: Level) -> Self {
         Self {
             queue: VecDeque::new(),
             bytes: 0,
+            memory: 0,
+            budget: Arc::clone(budget),
             unanswered,
         }
     }
@@ -170,7 +199,12 @@ impl Answers {
 
     /// Whether nothing more may be handled before some of these are written.
     pub(super) fn is_full(&self) -> bool {
-        self.queue.len() >= COUNT_MAX || self.bytes >= BYTES_MAX
+        self.queue.len() >= COUNT_MAX || self.bytes >= BYTES_MAX || self.memory >= MEMORY_MAX
+    }
+
+    /// Whether memory is charged for any of them.
+    pub(super) fn are_charged(&self) -> bool {
+        self.queue.iter().any(|answer| answer.asked.is_charged())
     }
 
     /// Whether the last request demands that nothing else is handled until it has its answer.
@@ -182,8 +216,10 @@ impl Answers {
     /// Queues what becomes of a request.
     pub(super) fn push(&mut self, mut asked: Asked, reply: Reply) {
         let handled = asked.handled;
-        let state = State::new(reply, &mut asked, handled);
-        self.bytes += state.bytes();
+        let state = State::new(reply, &mut asked, (&self.budget, handled));
+        let (bytes, memory) = state.bytes();
+        self.bytes += bytes;
+        self.memory += memory;
         self.unanswered.add(1);
         self.queue.push_back(Answer { asked, state });
     }
@@ -210,8 +246,10 @@ impl Answers {
             return;
         };
         let reply = poll_fn(|cx| reply.as_mut().poll(cx)).await;
-        *state = State::new(reply, asked, Instant::now());
-        self.bytes += state.bytes();
+        *state = State::new(reply, asked, (&self.budget, Instant::now()));
+        let (bytes, memory) = state.bytes();
+        self.bytes += bytes;
+        self.memory += memory;
     }
 
     /// Moves all answers that can be written now to `outgoing`, and their requests to `over`.
@@ -227,12 +265,19 @@ impl Answers {
             }
             let Some(Answer {
                 asked,
-                state: State::Ready { frame, bytes, at },
+                state:
+                    State::Ready {
+                        frame,
+                        bytes,
+                        memory,
+                        at,
+                    },
             }) = self.queue.pop_front()
             else {
                 return Taken::All; // Not reached: the first was just seen to be ready.
             };
             self.bytes -= bytes;
+            self.memory -= memory;
             self.unanswered.add(-1);
             if let Some(frame) = frame {
                 outgoing.push(frame);
@@ -246,6 +291,7 @@ impl Answers {
         self.unanswered.add(-i64::try_from(self.queue.len()).unwrap_or(0));
         self.queue.clear();
         self.bytes = 0;
+        self.memory = 0;
     }
 }
 

@@ -236,7 +236,8 @@ async fn serve(
     mut queue: mpsc::Receiver<Call>,
 ) -> io::Result<()> {
     let (mut reading, mut writing) = tokio::io::split(transport);
-    // The other side is a broker: it may send whatever it was asked for.
+    // The other side is a broker: it may send whatever it was asked for, and nobody counts what that takes.
+    let mut charged = 0;
     let mut input = FrameBuffer::new(usize::try_from(i32::MAX).unwrap_or(usize::MAX));
     let mut unsent = BytesMut::new();
     let mut expected: VecDeque<Expected> = VecDeque::new();
@@ -256,12 +257,13 @@ async fn serve(
                     return Err(io::ErrorKind::WriteZero.into());
                 }
             }
-            read = reading.read_buf(input.room(true)) => {
+            read = reading.read_buf(input.room(charged)) => {
                 if read? == 0 {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
-                input.was_filled();
+                charged = input.wishes(charged).unwrap_or(charged);
                 hand_out(&mut input, &mut expected)?;
+                charged = input.lacks(charged).unwrap_or(charged);
             }
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! - Bytes are read only while more requests may be handled, so a client that does not read its answers, or sends more
 //!   than is handled, fills its own socket and nothing here.
-//! - Requests above [`SMALL`] bytes need leave from the budget that all connections share before they are read to their
-//!   end. Small ones never do: what followers and idle clients send gets through whatever else waits.
+//! - What exceeds a little is charged to the [`Budget`] that all connections share, before it is read, before it is
+//!   decoded, and until its answer is written. Who is slow with what others wait for is hung up on.
 //! - Whatever ends a connection, answers to earlier requests are written first, unless the peer is gone.
 
 use std::io;
@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio::time::Sleep;
 
@@ -23,15 +22,20 @@ use super::answers::Answered;
 use super::answers::Answers;
 use super::answers::Asked;
 use super::answers::Taken;
+use super::budget::Budget;
+use super::budget::Charge;
+use super::budget::FREE;
 use super::frame::FrameBuffer;
-use super::frame::SMALL;
 use super::incoming::Incoming;
 use super::incoming::Leave;
 use super::incoming::Watched;
 use super::incoming::incoming;
 use super::outgoing::Outgoing;
+use super::pace::HoldsUp;
+use super::pace::Pace;
 use crate::metrics::ClosedBecause;
 use crate::metrics::ConnectionMetrics;
+use crate::metrics::Level;
 use crate::metrics::RequestKind;
 use crate::metrics::RequestsMetrics;
 use crate::protocol::Request;
@@ -42,15 +46,38 @@ use crate::shutdown::Shutdown;
 /// A connection silent for so long gives its read buffer back.
 const REST_AFTER: Duration = Duration::from_secs(1);
 
+/// What is kept of each partition of a produce request until it is acknowledged.
+const PARTITION_BYTES: usize = 128;
+
 /// What all connections of a listener share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) request_bytes_max: usize,
     pub(super) idle_max: Duration,
-    /// Bytes of requests above [`SMALL`] that may be in this process at once.
-    pub(super) memory: Arc<Semaphore>,
+    pub(super) memory: Memory,
     pub(super) connections: ConnectionMetrics,
     pub(super) requests: Arc<RequestsMetrics>,
+}
+
+/// Memory that connections share.
+#[derive(Debug, Clone)]
+pub(super) struct Memory {
+    /// For frames on their way in.
+    pub(super) reading: Arc<Budget>,
+    /// For requests that are handled, and for answers until they are written.
+    pub(super) answering: Arc<Budget>,
+}
+
+impl Memory {
+    /// For `total` bytes. A frame of `frame_max` bytes may always be on its way beyond what the others have; what is
+    /// for them is at least a quarter of all.
+    pub(super) fn new(total: usize, frame_max: usize, waiting: &Level) -> Self {
+        let reading = total.saturating_sub(frame_max).max(total / 4);
+        Self {
+            reading: Budget::new(reading, waiting.clone()),
+            answering: Budget::new(total / 4, waiting.clone()),
+        }
+    }
 }
 
 /// One client.
@@ -67,6 +94,7 @@ pub(super) struct Connection<H> {
     over: Vec<Answered>,
     /// When bytes arrived last.
     read_at: Instant,
+    pace: Pace,
     /// Fires when the connection has been idle for too long or, while it holds a buffer, for long enough to rest.
     timer: Pin<Box<Sleep>>,
     resting: bool,
@@ -99,8 +127,9 @@ impl<H: Handler> Connection<H> {
             peer,
             handler,
             input: FrameBuffer::new(shared.request_bytes_max),
-            leave: Leave::default(),
-            answers: Answers::new(shared.connections.unanswered.clone()),
+            leave: Leave::new(&shared.memory),
+            answers: Answers::new(&shared.memory.answering, shared.connections.unanswered.clone()),
+            pace: Pace::new(),
             outgoing: Outgoing::default(),
             over: Vec::new(),
             read_at: now,
@@ -139,7 +168,7 @@ impl<H: Handler> Connection<H> {
     /// Handles the frames that are complete; whether it stopped before the last of them.
     async fn handle_received(&mut self) -> bool {
         while self.may_handle() {
-            if !self.leave.is_given() && self.input.needs_leave().is_some() {
+            if !self.leave.get(&self.input) {
                 return false;
             }
             match self.input.next_frame() {
@@ -159,16 +188,12 @@ impl<H: Handler> Connection<H> {
     }
 
     fn handle(&mut self, frame: bytes::BytesMut) {
-        let leave = if frame.len() > SMALL {
-            self.leave.take()
-        } else {
-            None
-        };
-        let large = leave.is_some();
+        let charge = self.leave.take();
         let started = Instant::now().into_std();
         match decode_request(frame) {
             Ok((header, request)) => {
                 let (kind, correlation_id) = (kind(&request), header.correlation_id);
+                let charge = charge.or_else(|| self.charge_for_partitions(&request));
                 let reply = self.handler.handle(&self.peer, header, request);
                 let handled = Instant::now().into_std();
                 let received = self.read_at.into_std();
@@ -179,7 +204,7 @@ impl<H: Handler> Connection<H> {
                         received,
                         started,
                         handled,
-                        leave,
+                        charge,
                     },
                     reply,
                 );
@@ -189,8 +214,34 @@ impl<H: Handler> Connection<H> {
                 self.ending = Some(ClosedBecause::Error);
             }
         }
-        if large && self.shared.connections.waiting_for_memory.value() > 0 {
-            self.input.release();
+        let others_wait = self.shared.memory.reading.is_short();
+        if FrameBuffer::is_too_large_to_keep(self.leave.charged(), others_wait) {
+            self.release();
+        }
+    }
+
+    /// Messages are gone when they are appended, but of each partition something stays until it is acknowledged.
+    fn charge_for_partitions(&self, request: &Request) -> Option<Charge> {
+        let Request::Produce(request) = request else {
+            return None;
+        };
+        let partitions = request
+            .topics
+            .iter()
+            .map(|topic| topic.partitions.len() + 1)
+            .sum::<usize>();
+        let bytes = partitions * PARTITION_BYTES;
+        (bytes > FREE).then(|| {
+            let mut charge = Charge::new(&self.shared.memory.answering);
+            charge.set(bytes - FREE);
+            charge
+        })
+    }
+
+    /// Gives the buffer back, if nothing is in it.
+    fn release(&mut self) {
+        if self.input.release() {
+            self.leave.give_back();
         }
     }
 
@@ -232,7 +283,7 @@ impl<H: Handler> Connection<H> {
                 }
                 () = &mut self.timer => {}
             }
-            self.check_idle()?;
+            self.tick()?;
             self.set_timer();
         }
     }
@@ -266,7 +317,7 @@ impl<H: Handler> Connection<H> {
         let event = tokio::select! {
             biased;
             () = self.answers.advance(), if self.answers.is_waiting() => Event::Advanced,
-            incoming = incoming(&mut self.socket, &mut self.input, (&mut self.leave, &self.shared), watched) => {
+            incoming = incoming(&mut self.socket, &mut self.input, &mut self.leave, watched) => {
                 Event::Incoming(incoming)
             }
             () = &mut self.timer => Event::Timer,
@@ -275,7 +326,7 @@ impl<H: Handler> Connection<H> {
         match event {
             Event::Advanced | Event::Incoming(Ok(Incoming::Leave)) => {}
             Event::Incoming(Ok(Incoming::Read(0))) => self.ending = Some(ClosedBecause::Client),
-            Event::Incoming(Ok(Incoming::Read(_))) => self.note_read(),
+            Event::Incoming(Ok(Incoming::Read(bytes))) => self.note_read(bytes),
             Event::Incoming(Ok(Incoming::HungUp)) => return Err(ClosedBecause::Client),
             Event::Incoming(Err(error)) => {
                 tracing::debug!("{}: read: {error}", self.peer);
@@ -287,8 +338,11 @@ impl<H: Handler> Connection<H> {
         Ok(())
     }
 
-    fn note_read(&mut self) {
-        self.input.was_filled();
+    fn note_read(&mut self, bytes: usize) {
+        if let Some(bytes) = self.input.wishes(self.leave.charged()) {
+            self.leave.wish(bytes);
+        }
+        self.pace.note_read(bytes);
         self.read_at = Instant::now();
         if self.resting {
             self.resting = false;
@@ -298,13 +352,51 @@ impl<H: Handler> Connection<H> {
 
     /// The timer fired: gives the buffer back if it was not needed lately.
     fn rest(&mut self) -> Result<(), ClosedBecause> {
-        self.check_idle()?;
-        self.resting = self.read_at.elapsed() >= REST_AFTER;
+        self.tick()?;
+        let quiet = self.read_at.elapsed() >= REST_AFTER;
+        if quiet {
+            self.release();
+        }
+        self.resting = quiet && self.leave.charged() == 0 && !self.has_charged_answers();
         if self.resting {
-            self.input.release();
             self.timer.as_mut().reset(self.read_at + self.shared.idle_max);
         } else {
             self.set_timer();
+        }
+        Ok(())
+    }
+
+    /// Whether memory is charged for requests or answers of this connection.
+    fn has_charged_answers(&self) -> bool {
+        self.answers.are_charged() || self.over.iter().any(Answered::is_charged)
+    }
+
+    fn holds_up(&self) -> HoldsUp {
+        let Memory { reading, answering } = &self.shared.memory;
+        if reading.is_short() && self.leave.is_exception() {
+            HoldsUp::Exceptionally
+        } else if (reading.is_short() && self.leave.charged() > 0)
+            || (answering.is_short() && self.has_charged_answers())
+        {
+            HoldsUp::Others
+        } else {
+            HoldsUp::Nobody
+        }
+    }
+
+    /// Ends the connection if it has been idle for too long, or slow while others wait for memory that it holds.
+    fn tick(&mut self) -> Result<(), ClosedBecause> {
+        self.check_idle()?;
+        let holds_up = self.holds_up();
+        if self.leave.is_waiting() {
+            self.pace.forgive();
+        }
+        if self
+            .pace
+            .is_too_slow(holds_up, self.outgoing.len(), Instant::now())
+        {
+            tracing::debug!("{}: slow, while others wait for memory", self.peer);
+            return Err(ClosedBecause::Slow);
         }
         Ok(())
     }
@@ -376,7 +468,7 @@ mod tests {
         let shared = Shared {
             request_bytes_max: 1000,
             idle_max,
-            memory: Arc::new(Semaphore::new(1000)),
+            memory: Memory::new(1000, 1000, &metrics.connections().waiting_for_memory),
             connections: metrics.connections().clone(),
             requests: Arc::clone(metrics.requests()),
         };
@@ -394,8 +486,8 @@ mod tests {
     async fn a_buffer_is_given_back_after_a_while_and_not_before() {
         let idle_max = Duration::from_secs(600);
         let mut connection = connection(idle_max).await;
-        connection.input.room(false);
-        connection.note_read();
+        connection.input.room(0);
+        connection.note_read(1);
         assert!(
             connection.timer.deadline() <= connection.read_at + 2 * REST_AFTER,
             "set to rest soon"
@@ -407,7 +499,7 @@ mod tests {
         connection.rest().unwrap();
         assert_eq!(connection.input.capacity(), 0);
         assert_eq!(connection.timer.deadline(), connection.read_at + idle_max);
-        connection.note_read();
+        connection.note_read(1);
         assert!(
             connection.timer.deadline() <= connection.read_at + 2 * REST_AFTER,
             "and again"
@@ -417,7 +509,7 @@ mod tests {
     #[tokio::test]
     async fn the_timer_never_fires_later_than_the_connection_is_idle() {
         let mut connection = connection(REST_AFTER / 10).await;
-        connection.note_read();
+        connection.note_read(1);
         assert_eq!(connection.timer.deadline(), connection.read_at + REST_AFTER / 10);
         connection.read_at = Instant::now().checked_sub(REST_AFTER / 5).unwrap();
         assert_eq!(connection.rest(), Err(ClosedBecause::Idle));

@@ -1,45 +1,54 @@
 //! Cutting what arrives into frames: `size i32`, then that many bytes.
 //!
-//! One buffer per connection; frames are split off it without a copy. A size that was only announced never reserves more
-//! than a small, then [`AHEAD_MAX`] bytes; beyond, memory grows with what has really arrived.
+//! One buffer per connection; frames are split off it without a copy. A size that was only announced reserves nothing:
+//! the buffer grows with what is charged for it, and that with what has arrived.
 
 use bytes::Buf;
 use bytes::BytesMut;
 
-/// Requests up to this size are read and handled without asking anybody for memory.
-pub(super) const SMALL: usize = 64 << 10;
-/// Reserved at most for bytes that did not arrive yet.
-const AHEAD_MAX: usize = 1 << 20;
-/// Room for one read when nothing is known about what comes; doubled while reads fill it.
-const CHUNK_MIN: usize = 16 << 10;
+use super::budget::FREE;
+use crate::protocol::ApiKey;
+use crate::protocol::api_key;
+
+/// Charged at most in one step.
+const STEP_MAX: usize = 1 << 20;
+/// Room for one read when nothing is known about what comes.
 const CHUNK_MAX: usize = 256 << 10;
+/// A buffer beyond this is not kept for the next frame.
+const KEPT_MAX: usize = 4 << 20;
 const SIZE_LEN: usize = size_of::<i32>();
+
+/// A byte of a request that is no message becomes at most so many when it is decoded and answered, in the worst case.
+const DECODED_RATIO: usize = 8;
+/// The protocol refuses requests that decode to more.
+const DECODED_MAX: usize = 32 << 20;
 
 /// A frame announced a size that none may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a frame of {0} bytes")]
-pub(super) struct BadSize(pub(super) i32);
+pub struct BadSize(
+    /// The size.
+    pub i32,
+);
 
 /// What arrived on a connection and is not handled yet.
 #[derive(Debug)]
-pub(super) struct FrameBuffer {
+pub struct FrameBuffer {
     bytes: BytesMut,
     len_max: usize,
-    chunk: usize,
 }
 
 impl FrameBuffer {
     /// For frames of at most `len_max` bytes, their size not counted.
-    pub(super) fn new(len_max: usize) -> Self {
+    pub fn new(len_max: usize) -> Self {
         Self {
             bytes: BytesMut::new(),
             len_max,
-            chunk: CHUNK_MIN,
         }
     }
 
     /// Takes the first frame, without its size, if all of it is here.
-    pub(super) fn next_frame(&mut self) -> Result<Option<BytesMut>, BadSize> {
+    pub fn next_frame(&mut self) -> Result<Option<BytesMut>, BadSize> {
         let Some(len) = self.announced()? else {
             return Ok(None);
         };
@@ -62,47 +71,78 @@ impl FrameBuffer {
         len.map(Some).ok_or(BadSize(size))
     }
 
-    /// The size of the first frame if it is one that needs leave before more of it is read.
-    pub(super) fn needs_leave(&self) -> Option<usize> {
-        let len = self.announced().ok()??;
-        (len > SMALL && self.bytes.len() >= SMALL).then_some(len)
+    /// What has to be charged, instead of `charged`, before more of the first frame is read. None if it may be.
+    pub fn lacks(&self, charged: usize) -> Option<usize> {
+        let whole = self.announced().ok()?? + SIZE_LEN;
+        let (here, room) = (self.bytes.len(), FREE + charged);
+        if here >= whole || here < room {
+            return None;
+        }
+        let step = room.min(STEP_MAX);
+        Some(whole.min(here + step) - FREE)
     }
 
-    /// Where the next bytes are to be appended, with room for a good read. `leave`: given for the first frame.
-    pub(super) fn room(&mut self, leave: bool) -> &mut BytesMut {
+    /// What has to be charged before the first frame, which is complete, is decoded: none if it is one that anybody may
+    /// have decoded at any time.
+    pub(super) fn weight(&self) -> Option<usize> {
+        let len = self.announced().ok()??;
+        let frame = self.bytes.get(SIZE_LEN..SIZE_LEN + len)?;
+        let weight = len
+            .saturating_mul(DECODED_RATIO)
+            .min(DECODED_MAX)
+            .saturating_sub(FREE);
+        match api_key(frame) {
+            // Messages stay where they are.
+            Some(ApiKey::Produce) => None,
+            Some(ApiKey::Fetch) if weight == 0 => None,
+            // The answers of these may be larger than anybody asked for.
+            _ => Some(weight),
+        }
+    }
+
+    /// Where the next bytes are to be appended, with room for a good read as far as that is charged.
+    pub fn room(&mut self, charged: usize) -> &mut BytesMut {
         let len = self.bytes.len();
         let missing = match self.announced() {
             Ok(Some(announced)) => (announced + SIZE_LEN).saturating_sub(len),
             Ok(None) | Err(_) => 0,
         };
-        let more = if len + missing > self.chunk {
+        let room = (FREE + charged).saturating_sub(len).max(1);
+        let chunk = (FREE + charged).min(CHUNK_MAX);
+        let more = if len + missing > chunk {
             // Exact, lest the last bytes of a large frame make the whole buffer move.
-            missing.min(len.max(if leave { AHEAD_MAX } else { SMALL }))
+            missing.min(room)
         } else {
-            self.chunk
+            chunk.min(room)
         };
         self.bytes.reserve(more);
         &mut self.bytes
     }
 
-    /// Notes that a read filled all the room there was, so that the next gets more.
-    pub(super) fn was_filled(&mut self) {
-        if self.bytes.len() == self.bytes.capacity() {
-            self.chunk = (self.chunk * 2).min(CHUNK_MAX);
-        }
+    /// What to charge, instead of `charged`, for more bytes with the next read: of use if the last one filled all the
+    /// room there was.
+    pub(super) fn wishes(&self, charged: usize) -> Option<usize> {
+        let full = self.bytes.len() == self.bytes.capacity();
+        (full && FREE + charged < CHUNK_MAX).then_some(FREE + 2 * charged)
     }
 
-    /// Gives memory back, if nothing is kept in it.
-    pub(super) fn release(&mut self) {
-        if self.bytes.is_empty() {
+    /// Gives memory back if nothing is kept in it; whether it did.
+    pub fn release(&mut self) -> bool {
+        let empty = self.bytes.is_empty();
+        if empty {
             self.bytes = BytesMut::new();
-            self.chunk = CHUNK_MIN;
         }
+        empty
+    }
+
+    /// Whether so much is better given back at once. Who sends much and fast keeps a little even if others wait, lest it
+    /// wait behind them for each request.
+    pub(super) fn is_too_large_to_keep(charged: usize, others_wait: bool) -> bool {
+        charged > if others_wait { CHUNK_MAX } else { KEPT_MAX }
     }
 
     /// How much memory it holds.
-    #[cfg(test)]
-    pub(super) fn capacity(&self) -> usize {
+    pub fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 }
@@ -111,6 +151,9 @@ impl FrameBuffer {
 mod tests {
     use super::*;
 
+    /// As if everything were charged.
+    const ENOUGH: usize = 1 << 30;
+
     fn framed(payload: &[u8]) -> Vec<u8> {
         let mut frame = i32::try_from(payload.len()).unwrap().to_be_bytes().to_vec();
         frame.extend_from_slice(payload);
@@ -118,7 +161,7 @@ mod tests {
     }
 
     fn push(buffer: &mut FrameBuffer, bytes: &[u8]) {
-        buffer.room(true).extend_from_slice(bytes);
+        buffer.room(ENOUGH).extend_from_slice(bytes);
     }
 
     #[test]
@@ -157,49 +200,67 @@ mod tests {
     }
 
     #[test]
-    fn an_announcement_reserves_little() {
+    fn an_announcement_reserves_nothing() {
         let mut buffer = FrameBuffer::new(100 << 20);
-        push(&mut buffer, &(100_i32 << 20).to_be_bytes());
-        buffer.room(false);
-        assert!(buffer.capacity() <= 2 * SMALL, "{}", buffer.capacity());
-        assert_eq!(buffer.needs_leave(), None, "nothing came yet");
-        buffer.room(true);
-        assert!(
-            buffer.capacity() <= AHEAD_MAX + 2 * SMALL,
-            "{}",
-            buffer.capacity()
-        );
+        buffer.room(0).extend_from_slice(&(100_i32 << 20).to_be_bytes());
+        buffer.room(0);
+        assert!(buffer.capacity() <= 2 * FREE, "{}", buffer.capacity());
+        assert_eq!(buffer.lacks(0), None, "nothing came yet");
     }
 
     #[test]
-    fn memory_grows_with_what_arrived() {
+    fn charges_and_memory_grow_with_what_arrived() {
         let mut buffer = FrameBuffer::new(100 << 20);
-        push(&mut buffer, &(50_i32 << 20).to_be_bytes());
-        let mut arrived = 4;
+        let (mut charged, mut arrived, mut steps) = (0, 4, 0);
+        buffer.room(0).extend_from_slice(&(50_i32 << 20).to_be_bytes());
         while buffer.next_frame().unwrap().is_none() {
-            push(&mut buffer, &[0; 32 << 10]);
-            arrived += 32 << 10;
+            while let Some(more) = buffer.lacks(charged) {
+                assert!(more > charged);
+                charged = more;
+                steps += 1;
+            }
             assert!(
-                buffer.capacity() <= 4 * arrived.max(AHEAD_MAX),
+                charged <= arrived + STEP_MAX.min(arrived),
+                "{charged} for {arrived}"
+            );
+            let piece = (FREE + charged - arrived).clamp(1, 8 << 10);
+            buffer.room(charged).extend_from_slice(&vec![0; piece]);
+            arrived += piece;
+            assert!(
+                buffer.capacity() <= 3 * arrived.max(FREE),
                 "{} for {arrived}",
                 buffer.capacity()
             );
         }
-        buffer.release();
+        assert!(steps < 100, "{steps} steps");
+        assert!(buffer.release());
         assert_eq!(buffer.capacity(), 0);
     }
 
     #[test]
-    fn only_large_frames_need_leave() {
+    fn what_came_with_one_read_is_charged_afterwards() {
         let mut buffer = FrameBuffer::new(1 << 20);
-        push(&mut buffer, &framed(&[1; SMALL]));
-        assert_eq!(buffer.needs_leave(), None);
-        buffer.next_frame().unwrap();
-        let large = framed(&[1; SMALL + 1]);
-        push(&mut buffer, &large[..SMALL - 1]);
-        assert_eq!(buffer.needs_leave(), None, "too little of it is here");
-        push(&mut buffer, &large[SMALL - 1..]);
-        assert_eq!(buffer.needs_leave(), Some(SMALL + 1));
+        push(&mut buffer, &framed(&[1; 500_000])[..300_000]);
+        let more = buffer.lacks(0).unwrap();
+        assert!(more > 300_000 - FREE && more <= 500_004 - FREE, "{more}");
+        assert_eq!(buffer.lacks(more), None);
+    }
+
+    #[test]
+    fn messages_weigh_nothing_and_lists_a_multiple() {
+        let weight = |key: i16, len: usize| {
+            let mut frame = key.to_be_bytes().to_vec();
+            frame.resize(len, 0);
+            let mut buffer = FrameBuffer::new(200 << 20);
+            push(&mut buffer, &framed(&frame));
+            buffer.weight()
+        };
+        assert_eq!(weight(0, 1 << 20), None);
+        assert_eq!(weight(1, 1_000), None);
+        assert_eq!(weight(1, 10_000), Some(80_000 - FREE));
+        assert_eq!(weight(3, 100), Some(0), "may ask for a lot with little");
+        assert_eq!(weight(3, 100 << 20), Some(DECODED_MAX - FREE));
+        assert_eq!(weight(99, 1), Some(0));
     }
 
     #[test]

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use tokio::io::AsyncReadExt;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::BoxFuture;
-use super::connection::Shared;
+use super::budget::Charge;
+use super::budget::Exception;
+use super::connection::Memory;
 use super::frame::FrameBuffer;
 
 /// What the other side did, or may do.
 pub(super) enum Incoming {
     Read(usize),
-    /// The first frame in the buffer has leave.
+    /// There may be memory for the first frame now.
     Leave,
     HungUp,
 }
@@ -34,7 +35,7 @@ pub(super) enum Watched {
 pub(super) async fn incoming(
     socket: &mut TcpStream,
     input: &mut FrameBuffer,
-    (leave, shared): (&mut Leave, &Shared),
+    leave: &mut Leave,
     watched: Watched,
 ) -> io::Result<Incoming> {
     match watched {
@@ -48,50 +49,133 @@ pub(super) async fn incoming(
             std::future::pending().await
         }
         Watched::Bytes => {
-            if let Some(len) = input.needs_leave().filter(|_| leave.given.is_none()) {
-                leave.ask(len, shared).await;
+            if let Some(wanted) = leave.wants(input) {
+                leave.ask(wanted).await;
                 return Ok(Incoming::Leave);
             }
             socket.readable().await?; // No buffer is held while nothing comes.
             Ok(Incoming::Read(
-                socket.read_buf(input.room(leave.given.is_some())).await?,
+                socket.read_buf(input.room(leave.charged())).await?,
             ))
         }
     }
 }
 
-/// Leave to keep the frame that is being read in memory.
-#[derive(Default)]
+/// Leave to read and to decode: what is charged for the buffer, and for the first frame in it.
 pub(super) struct Leave {
-    given: Option<OwnedSemaphorePermit>,
+    memory: Memory,
+    buffer: Charge,
+    /// Charged for the first frame, which may be decoded.
+    request: Option<Charge>,
     /// Kept while other things happen, so that the place in the queue is not lost.
-    asked: Option<BoxFuture<'static, Option<OwnedSemaphorePermit>>>,
+    asked: Option<(Want, BoxFuture<'static, Option<Exception>>)>,
+}
+
+/// What the first frame needs next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Want {
+    /// So much charged for the buffer.
+    Buffer(usize),
+    /// So much charged for decoding and answering it.
+    Request(usize),
 }
 
 impl Leave {
-    pub(super) fn is_given(&self) -> bool {
-        self.given.is_some()
+    pub(super) fn new(memory: &Memory) -> Self {
+        Self {
+            memory: memory.clone(),
+            buffer: Charge::new(&memory.reading),
+            request: None,
+            asked: None,
+        }
     }
 
-    /// The leave of the frame that is complete now.
-    pub(super) fn take(&mut self) -> Option<OwnedSemaphorePermit> {
-        self.given.take()
+    /// Charges what the first frame needs next. False if there is nothing left.
+    pub(super) fn get(&mut self, input: &FrameBuffer) -> bool {
+        while let Some(want) = self.wants(input) {
+            if !self.take_up(want, None) {
+                return false;
+            }
+        }
+        true
     }
 
-    async fn ask(&mut self, len: usize, shared: &Shared) {
-        let asked = self.asked.get_or_insert_with(|| {
-            let memory = Arc::clone(&shared.memory);
-            let waiting = shared.connections.waiting_for_memory.clone();
-            let permits = u32::try_from(len).unwrap_or(u32::MAX);
-            Box::pin(async move {
-                if let Ok(given) = Arc::clone(&memory).try_acquire_many_owned(permits) {
-                    return Some(given);
+    fn wants(&self, input: &FrameBuffer) -> Option<Want> {
+        if let Some(bytes) = input.lacks(self.buffer.bytes()) {
+            return Some(Want::Buffer(bytes));
+        }
+        let weight = input.weight().filter(|_| self.request.is_none())?;
+        Some(Want::Request(weight))
+    }
+
+    fn take_up(&mut self, want: Want, exception: Option<Exception>) -> bool {
+        match want {
+            Want::Buffer(bytes) => {
+                if exception.is_some() {
+                    self.buffer.except(exception);
                 }
-                let _waiting = waiting.enter();
-                memory.acquire_many_owned(permits).await.ok() // Never closed.
-            })
+                self.buffer.may_grow() && {
+                    self.buffer.set(bytes);
+                    true
+                }
+            }
+            Want::Request(bytes) => {
+                let mut request = Charge::new(&self.memory.answering);
+                request.except(exception);
+                request.may_grow() && {
+                    request.set(bytes);
+                    self.request = Some(request);
+                    true
+                }
+            }
+        }
+    }
+
+    /// Waits until there is something left, and charges what is wanted. Something else may be wanted afterwards.
+    async fn ask(&mut self, want: Want) {
+        let (asked_for, asked) = self.asked.get_or_insert_with(|| {
+            let budget = match want {
+                Want::Buffer(_) => &self.memory.reading,
+                Want::Request(_) => &self.memory.answering,
+            };
+            (want, Box::pin(Arc::clone(budget).room()))
         });
-        self.given = asked.await;
+        let want = *asked_for;
+        let exception = asked.await;
         self.asked = None;
+        self.take_up(want, exception);
+    }
+
+    /// What was charged for the frame that is decoded now.
+    pub(super) fn take(&mut self) -> Option<Charge> {
+        self.buffer.except(None);
+        self.request.take()
+    }
+
+    /// What is charged for the buffer.
+    pub(super) fn charged(&self) -> usize {
+        self.buffer.bytes()
+    }
+
+    /// Whether the frame that is read is the one that goes on although nothing is left.
+    pub(super) fn is_exception(&self) -> bool {
+        self.buffer.is_exception()
+    }
+
+    /// Charges more for the buffer if there is plenty.
+    pub(super) fn wish(&mut self, bytes: usize) {
+        if self.memory.reading.has_room() {
+            self.buffer.set(bytes);
+        }
+    }
+
+    /// The buffer was given back.
+    pub(super) fn give_back(&mut self) {
+        self.buffer.set(0);
+    }
+
+    /// Whether it waits for others to give something back.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.asked.is_some()
     }
 }

@@ -4,12 +4,14 @@
 //! request never waits for another thread. [`Caller`] is the other side: it sends requests and awaits their answers.
 
 mod answers;
+mod budget;
 mod caller;
 mod connection;
 mod frame;
 mod incoming;
 mod limits;
 mod outgoing;
+mod pace;
 mod sendfile;
 mod server;
 
@@ -20,6 +22,8 @@ use std::pin::Pin;
 
 pub use caller::CallError;
 pub use caller::Caller;
+pub use frame::BadSize;
+pub use frame::FrameBuffer;
 pub use server::Error;
 pub use server::Listener;
 pub use server::ListenerConfig;
@@ -41,7 +45,8 @@ pub struct Peer {
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.address.fmt(f)
+        // IPv4 arrives mapped at a socket that listens to both versions.
+        SocketAddr::new(self.address.ip().to_canonical(), self.address.port()).fmt(f)
     }
 }
 

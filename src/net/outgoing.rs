@@ -27,6 +27,11 @@ impl Outgoing {
         self.chunks.is_empty()
     }
 
+    /// Bytes that are not written yet.
+    pub(super) fn len(&self) -> u64 {
+        self.chunks.iter().map(Chunk::len).sum()
+    }
+
     /// Appends an answer.
     pub(super) fn push(&mut self, frame: ResponseFrame) {
         self.chunks

@@ -16,12 +16,12 @@ use socket2::Socket;
 use socket2::Type;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Handler;
 use super::Peer;
 use super::connection::Connection;
+use super::connection::Memory;
 use super::connection::Shared;
 use super::limits::PerIp;
 use crate::metrics::ClosedBecause;
@@ -52,7 +52,8 @@ pub struct ListenerConfig {
     pub max_connections_per_ip: usize,
     /// The same for certain hosts.
     pub max_connections_per_ip_overrides: HashMap<String, usize>,
-    /// Bytes of large requests in this process at once; at least one request of any legal size fits.
+    /// Bytes in this process at once of requests and of answers that are not read; one request of any legal size always
+    /// gets through.
     pub queued_bytes: usize,
     /// How long answers may take that are under way when the broker stops.
     pub drain: Duration,
@@ -116,14 +117,12 @@ impl Listener {
                 overrides.insert(address.to_canonical(), *limit);
             }
         }
-        let memory = config
-            .queued_bytes
-            .max(config.max_request_bytes)
-            .min(Semaphore::MAX_PERMITS);
+        let memory = config.queued_bytes.max(config.max_request_bytes);
+        let waiting = &metrics.connections().waiting_for_memory;
         let shared = Shared {
             request_bytes_max: config.max_request_bytes,
             idle_max: config.max_idle,
-            memory: Arc::new(Semaphore::new(memory)),
+            memory: Memory::new(memory, config.max_request_bytes, waiting),
             connections: metrics.connections().clone(),
             requests: Arc::clone(metrics.requests()),
         };

@@ -2,5 +2,6 @@
 
 mod files;
 mod limits;
+mod memory;
 mod order;
 mod support;

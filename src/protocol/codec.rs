@@ -27,6 +27,9 @@ use crate::types::Endpoint;
 /// What a parser gives: the rest of the input and a value.
 pub(super) type Parsed<'a, T> = IResult<&'a [u8], T>;
 
+/// Items of a list, and partitions of a request, beyond which it is refused: a few bytes that each takes in a frame become
+/// hundreds. No cluster of 0.8 has as many partitions.
+const ITEMS_MAX: usize = 1 << 17;
 /// Items for which room is made before they are seen.
 const RESERVED_ITEMS: usize = 64;
 /// Up to this many, comparing all with each other is quicker than hashing them.
@@ -79,28 +82,38 @@ pub(super) fn milliseconds(input: &[u8]) -> Parsed<'_, Duration> {
     Ok((rest, Duration::from_millis(u64::try_from(ms).unwrap_or(0))))
 }
 
-/// `i32` count, then that many items. A negative count means none.
-pub(super) fn array<'a, T>(
-    item: impl FnMut(&'a [u8]) -> Parsed<'a, T>,
-) -> impl FnMut(&'a [u8]) -> Parsed<'a, Vec<T>> {
-    let mut item = item;
-    move |input| {
-        let (rest, count) = be_i32(input)?;
-        items(rest, usize::try_from(count).unwrap_or(0), &mut item)
+/// The number of items that follow. A negative one means none.
+pub(super) fn count(input: &[u8]) -> Parsed<'_, usize> {
+    let (rest, count) = be_i32(input)?;
+    Ok((rest, usize::try_from(count).unwrap_or(0)))
+}
+
+/// The number of items that follow. A negative one is refused, as the newer of 0.8's parsers do.
+pub(super) fn strict_count(input: &[u8]) -> Parsed<'_, usize> {
+    let (rest, count) = be_i32(input)?;
+    match usize::try_from(count) {
+        Ok(count) => Ok((rest, count)),
+        Err(_) => refuse(input),
     }
 }
 
-/// `i32` count, then that many items. A negative count is refused, as the newer of 0.8's parsers do.
-pub(super) fn strict_array<'a, T>(
-    item: impl FnMut(&'a [u8]) -> Parsed<'a, T>,
+/// [`count`], then that many items.
+pub(super) fn array<'a, T>(
+    mut item: impl FnMut(&'a [u8]) -> Parsed<'a, T>,
 ) -> impl FnMut(&'a [u8]) -> Parsed<'a, Vec<T>> {
-    let mut item = item;
     move |input| {
-        let (rest, count) = be_i32(input)?;
-        match usize::try_from(count) {
-            Ok(count) => items(rest, count, &mut item),
-            Err(_) => refuse(input),
-        }
+        let (rest, count) = count(input)?;
+        items(rest, count, &mut item)
+    }
+}
+
+/// [`strict_count`], then that many items.
+pub(super) fn strict_array<'a, T>(
+    mut item: impl FnMut(&'a [u8]) -> Parsed<'a, T>,
+) -> impl FnMut(&'a [u8]) -> Parsed<'a, Vec<T>> {
+    move |input| {
+        let (rest, count) = strict_count(input)?;
+        items(rest, count, &mut item)
     }
 }
 
@@ -109,6 +122,9 @@ fn items<'a, T>(
     count: usize,
     item: &mut impl FnMut(&'a [u8]) -> Parsed<'a, T>,
 ) -> Parsed<'a, Vec<T>> {
+    if count > ITEMS_MAX {
+        return refuse(input);
+    }
     let mut items = Vec::with_capacity(count.min(input.len()).min(RESERVED_ITEMS));
     let mut rest = input;
     for _ in 0..count {
@@ -119,15 +135,43 @@ fn items<'a, T>(
     Ok((rest, items))
 }
 
+/// So many items, of which only those are kept that were not there before: millions of nulls cost nothing.
+pub(super) fn distinct<'a, T: Clone + Eq + Hash>(
+    input: &'a [u8],
+    count: usize,
+    mut item: impl FnMut(&'a [u8]) -> Parsed<'a, T>,
+) -> Parsed<'a, Vec<T>> {
+    let mut kept = Vec::new();
+    let mut seen = HashSet::new();
+    let mut rest = input;
+    for _ in 0..count {
+        let (after, value) = item(rest)?;
+        rest = after;
+        // Most requests are about one thing, for which nothing needs to be hashed.
+        if count == 1 {
+            kept.push(value);
+        } else if !seen.contains(&value) {
+            seen.insert(value.clone());
+            kept.push(value);
+        }
+    }
+    Ok((rest, kept))
+}
+
 /// Topics, each with partitions.
 pub(super) fn by_topic<'a, P>(
     partition: impl FnMut(&'a [u8]) -> Parsed<'a, P>,
 ) -> impl FnMut(&'a [u8]) -> Parsed<'a, ByTopic<P>> {
     let mut partitions = array(partition);
+    let mut left = ITEMS_MAX;
     array(move |input| {
-        let (input, topic) = nullable_string(input)?;
-        let (input, partitions) = partitions(input)?;
-        Ok((input, (topic, partitions)))
+        let (rest, topic) = nullable_string(input)?;
+        let (rest, partitions) = partitions(rest)?;
+        match left.checked_sub(partitions.len()) {
+            Some(fewer) => left = fewer,
+            None => return refuse(input),
+        }
+        Ok((rest, (topic, partitions)))
     })
 }
 
@@ -207,12 +251,6 @@ pub(super) fn keep_last<T, K: Eq + Hash>(items: &mut Vec<T>, keys: Vec<K>) {
     let mut seen = HashSet::with_capacity(keys.len());
     let mut kept: Vec<bool> = keys.into_iter().rev().map(|key| seen.insert(key)).collect();
     items.retain(|_| kept.pop().unwrap_or(true));
-}
-
-/// Removes every item that was there before.
-pub(super) fn keep_first<T: Clone + Eq + Hash>(items: &mut Vec<T>) {
-    let mut seen = HashSet::with_capacity(items.len());
-    items.retain(|item| seen.insert(item.clone()));
 }
 
 /// Writes a string, or null. Strings come from requests, from legal names or from configurations; none is longer than

@@ -21,6 +21,18 @@ impl ResponseFrame {
         self.chunks.iter().map(Chunk::len).sum()
     }
 
+    /// Bytes of it that are in memory, what holds the parts together included.
+    pub fn memory(&self) -> usize {
+        let bytes = |chunk: &Chunk| match chunk {
+            Chunk::Bytes(bytes) => bytes.len(),
+            Chunk::File(_) => 0,
+        };
+        self.chunks
+            .iter()
+            .map(|chunk| bytes(chunk) + size_of::<Chunk>())
+            .sum()
+    }
+
     /// Never, in fact: there always is a size.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

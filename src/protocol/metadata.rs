@@ -11,16 +11,16 @@ use crate::protocol::codec::Parsed;
 use crate::protocol::codec::array;
 use crate::protocol::codec::be_i32;
 use crate::protocol::codec::broker_id;
+use crate::protocol::codec::distinct;
 use crate::protocol::codec::endpoint;
 use crate::protocol::codec::error_code;
-use crate::protocol::codec::keep_first;
 use crate::protocol::codec::nullable_string;
 use crate::protocol::codec::put_array;
 use crate::protocol::codec::put_broker_ids;
 use crate::protocol::codec::put_endpoint;
 use crate::protocol::codec::put_error;
 use crate::protocol::codec::put_string;
-use crate::protocol::codec::strict_array;
+use crate::protocol::codec::strict_count;
 use crate::types::BrokerId;
 use crate::types::Endpoint;
 
@@ -36,10 +36,8 @@ pub struct MetadataRequest {
 
 impl MetadataRequest {
     pub(super) fn parse(input: &[u8]) -> Parsed<'_, Self> {
-        let (input, mut topics) = strict_array(nullable_string)(input)?;
-        if topics.len() > 1 {
-            keep_first(&mut topics);
-        }
+        let (input, count) = strict_count(input)?;
+        let (input, topics) = distinct(input, count, nullable_string)?;
         Ok((input, Self { topics }))
     }
 }

@@ -231,6 +231,12 @@ by_api! {
     }
 }
 
+/// What a frame, without its size, asks for: as much as can be told before it is decoded.
+pub fn api_key(frame: &[u8]) -> Option<ApiKey> {
+    let code = frame.first_chunk()?;
+    ApiKey::from_code(i16::from_be_bytes(*code))
+}
+
 /// Reads a request out of a frame, without the frame's size. Message sets are split off the frame, not copied.
 pub fn decode_request(frame: BytesMut) -> Result<(RequestHeader, Request), DecodeError> {
     let (body, header) = RequestHeader::parse(&frame).map_err(|error| malformed(&frame, error))?;

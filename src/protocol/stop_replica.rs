@@ -12,8 +12,9 @@ use crate::protocol::codec::array;
 use crate::protocol::codec::be_i32;
 use crate::protocol::codec::boolean;
 use crate::protocol::codec::broker_id;
+use crate::protocol::codec::count;
+use crate::protocol::codec::distinct;
 use crate::protocol::codec::error_code;
-use crate::protocol::codec::keep_first;
 use crate::protocol::codec::put_array;
 use crate::protocol::codec::put_boolean;
 use crate::protocol::codec::put_error;
@@ -41,8 +42,8 @@ impl StopReplicaRequest {
         let (input, controller_id) = broker_id(input)?;
         let (input, controller_epoch) = be_i32(input)?;
         let (input, delete) = boolean(input)?;
-        let (input, mut partitions) = array(topic_partition)(input)?;
-        keep_first(&mut partitions);
+        let (input, count) = count(input)?;
+        let (input, partitions) = distinct(input, count, topic_partition)?;
         let request = Self {
             controller_id,
             controller_epoch,

@@ -12,6 +12,7 @@ mod fetchers;
 mod high_watermarks;
 mod isr;
 mod isr_change;
+mod large;
 mod partition;
 mod partitions;
 mod progress;

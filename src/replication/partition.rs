@@ -8,6 +8,7 @@
 //! truncated. A controller counts the epoch up whenever a replica goes.
 
 mod append;
+mod flush;
 mod follow;
 mod lead;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use std::sync::RwLockWriteGuard;
 use tokio::sync::watch;
 
 pub use self::append::Appended;
+use self::flush::Turn;
 use self::follow::Following;
 pub(crate) use self::follow::Taken;
 pub(crate) use self::lead::IsrChange;
@@ -51,6 +53,8 @@ pub struct Partition {
     state: RwLock<State>,
     progress: watch::Sender<Progress>,
     candidates: Arc<Candidates>,
+    /// Whose turn it is to flush what producers wait for.
+    turn: Turn,
 }
 
 /// What leadership changes replace as a whole.
@@ -116,6 +120,7 @@ impl Partition {
             leads: false,
             high_watermark: 0,
             log_end_offset: 0,
+            flushed: 0,
             follower_log_ends: Arc::new([]),
         };
         Self {
@@ -125,6 +130,7 @@ impl Partition {
             state: RwLock::new(state),
             progress: watch::Sender::new(progress),
             candidates,
+            turn: Turn::default(),
         }
     }
 
@@ -280,6 +286,7 @@ impl Partition {
         };
         // Read under the ISR's lock: of two appends that publish, the later one sees both.
         let log_end_offset = state.log.as_ref().map_or(0, |log| log.log_end_offset());
+        let flushed = state.log.as_ref().map_or(0, |log| log.recovery_point());
         self.progress.send_if_modified(|progress| {
             let standing = |progress: &Progress| {
                 (
@@ -287,6 +294,7 @@ impl Partition {
                     progress.leads,
                     progress.high_watermark,
                     progress.log_end_offset,
+                    progress.flushed,
                 )
             };
             let old = standing(progress);
@@ -302,6 +310,12 @@ impl Partition {
                 progress.follower_log_ends = Arc::new([]);
             }
             progress.log_end_offset = log_end_offset;
+            // A new segment sets the log's recovery point back by one, but makes nothing less durable.
+            progress.flushed = if progress.leadership == leadership {
+                progress.flushed.max(flushed)
+            } else {
+                flushed
+            };
             progress.leadership = leadership;
             progress.leads = guard.is_some();
             old != standing(progress) || followers_moved

@@ -23,6 +23,8 @@ pub struct Progress {
     pub high_watermark: i64,
     /// First offset not written here. `high_watermark <= log_end_offset`.
     pub log_end_offset: i64,
+    /// Everything below is durable here, whatever becomes of this machine.
+    pub flushed: i64,
     /// Log end offsets of the followers in the ISR, in no particular order. Shared, because most changes are appends
     /// here, which don't touch it.
     pub follower_log_ends: Arc<[i64]>,
@@ -76,6 +78,7 @@ mod tests {
             leads: true,
             high_watermark,
             log_end_offset,
+            flushed: 0,
             follower_log_ends: followers.into(),
         }
     }

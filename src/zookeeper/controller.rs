@@ -45,6 +45,12 @@ impl Store {
         parse_controller(paths::CONTROLLER, self.read(paths::CONTROLLER).await?)
     }
 
+    /// Whether `/controller` is this session's, and names this broker.
+    pub async fn holds_office(&self, me: BrokerId) -> Result<bool, Error> {
+        let holder = self.controller().await?;
+        Ok(holder.is_some_and(|holder| holder.id == me && holder.session == self.session_id()))
+    }
+
     /// Follows who holds `/controller`.
     pub fn watch_controller(&self) -> Watched<Option<ControllerRegistration>> {
         Watched::content(self, paths::CONTROLLER.to_owned(), parse_controller)

@@ -48,6 +48,12 @@ pub enum Error {
         /// The node.
         path: String,
     },
+    /// Another controller has begun its term; what the one before it decides is refused.
+    #[error("write {path}: another controller has begun its term")]
+    Fenced {
+        /// The node that was to be written.
+        path: String,
+    },
     /// The node is there already.
     #[error("create {path}: exists")]
     Exists {

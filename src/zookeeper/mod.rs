@@ -4,6 +4,7 @@
 //! bounded in time, also while ZooKeeper is away: it ends in [`Error::Unavailable`] or [`Error::SessionLost`].
 //! Only operations that ZooKeeper 3.4 knows are used: plain creates, no transactions, one-shot watches.
 
+mod admin;
 mod brokers;
 mod consumers;
 mod controller;
@@ -13,7 +14,7 @@ mod live;
 mod partitions;
 mod paths;
 mod pipeline;
-mod records;
+pub mod records;
 mod servers;
 mod session;
 mod topics;
@@ -33,6 +34,7 @@ use zookeeper_client::Client;
 use zookeeper_client::CreateMode;
 use zookeeper_client::Permission;
 
+pub use self::admin::Reassignments;
 pub use self::brokers::Registered;
 pub use self::brokers::Waiting;
 pub use self::controller::ControllerRegistration;
@@ -47,6 +49,7 @@ pub use self::records::Role;
 pub use self::servers::Host;
 pub use self::servers::HostProblem;
 pub use self::servers::ServerDescription;
+pub use self::servers::check_connect_string;
 pub use self::session::Config;
 pub use self::session::Sessions;
 pub use self::session::State;

@@ -2,7 +2,11 @@
 //!
 //! Created once, by the controller; changed only at the version that the writer has seen.
 
+use std::sync::Arc;
+
+use zookeeper_client::Client;
 use zookeeper_client::CreateMode;
+use zookeeper_client::MultiWriteResult;
 
 use crate::types::TopicPartition;
 use crate::zookeeper::Error;
@@ -10,6 +14,7 @@ use crate::zookeeper::PartitionState;
 use crate::zookeeper::Retry;
 use crate::zookeeper::Store;
 use crate::zookeeper::Versioned;
+use crate::zookeeper::Watched;
 use crate::zookeeper::paths;
 use crate::zookeeper::pipeline::pipelined;
 
@@ -33,6 +38,17 @@ impl Store {
         }))
     }
 
+    /// What is not to be understood was written by somebody else, and that is all that matters here.
+    async fn readable_state(
+        &self,
+        partition: &TopicPartition,
+    ) -> Result<Option<Versioned<PartitionState>>, Error> {
+        match self.partition_state(partition).await {
+            Err(Error::Corrupt { .. }) => Ok(None),
+            result => result,
+        }
+    }
+
     /// The states of many partitions, in their order.
     pub async fn partition_states(
         &self,
@@ -45,7 +61,23 @@ impl Store {
         pipelined(reads).await
     }
 
-    /// Gives a partition its first state, at version 0. [`Error::Exists`] if it has another one.
+    /// Follows the state of a partition.
+    pub fn watch_partition_state(
+        &self,
+        partition: &TopicPartition,
+    ) -> Watched<Option<Versioned<PartitionState>>> {
+        Watched::content(self, paths::partition_state(partition), |path, node| {
+            let Some(node) = node else { return Ok(None) };
+            let state = PartitionState::parse(path, &node.data)?;
+            Ok(state.map(|value| Versioned {
+                value,
+                version: node.version,
+            }))
+        })
+    }
+
+    /// Gives a partition its first state, at version 0. [`Error::Exists`] if it has another one, [`Error::NotFound`] if
+    /// there is no such topic.
     pub async fn create_partition_state(
         &self,
         partition: &TopicPartition,
@@ -57,7 +89,7 @@ impl Store {
         let options = CreateMode::Persistent.with_acls(self.acls(&path));
         let (path, parent, data, options) = (path.as_str(), parent.as_str(), data.as_bytes(), &options);
         // Both are on their way before the first answer is here; the first may be there already.
-        let both = |client: std::sync::Arc<zookeeper_client::Client>| async move {
+        let both = |client: Arc<Client>| async move {
             let parent = client.create(parent, b"", options);
             let state = client.create(path, data, options);
             let parent = parent.await;
@@ -68,12 +100,21 @@ impl Store {
             }
         };
         let created = match self.call(path, Retry::Safe, both).await {
-            Err(Error::NotFound { .. }) => self.create_with_parents(path, data, CreateMode::Persistent).await,
+            // The topic itself is never created here: it may have been deleted a moment ago.
+            Err(Error::NotFound { .. }) => {
+                let above = paths::partitions(&partition.topic);
+                match self.create(&above, b"", CreateMode::Persistent).await {
+                    Ok(()) | Err(Error::Exists { .. }) => {
+                        self.call(path, Retry::Safe, both).await.map(|_| ())
+                    }
+                    Err(error) => Err(error),
+                }
+            }
             result => result.map(|_| ()),
         };
         match created {
             // The answer to a first attempt may have got lost.
-            Err(Error::Exists { .. }) => match self.partition_state(partition).await? {
+            Err(Error::Exists { .. }) => match self.readable_state(partition).await? {
                 Some(found) if found.version == 0 && found.value == *state => Ok(()),
                 _ => Err(Error::Exists {
                     path: path.to_owned(),
@@ -119,7 +160,7 @@ impl Store {
             .write(&path, data.as_bytes(), Some(version), Retry::Safe)
             .await
         {
-            Err(Error::Conflict { path }) => match self.partition_state(partition).await? {
+            Err(Error::Conflict { path }) => match self.readable_state(partition).await? {
                 Some(found) if found.value == *state => Ok(found.version),
                 _ => Err(Error::Conflict { path }),
             },
@@ -141,5 +182,55 @@ impl Store {
             }
         });
         pipelined(writes).await
+    }
+
+    /// Changes the states of many partitions, each at its version; results in their order. Only the controller whose
+    /// term began at this version of the epoch may: [`Error::Fenced`] for one that was replaced.
+    pub async fn decide_partition_states(
+        &self,
+        partitions: &[(TopicPartition, Versioned<PartitionState>)],
+        epoch_version: i32,
+    ) -> Vec<Result<i32, Error>> {
+        let writes = partitions.iter().cloned().map(|(partition, state)| {
+            let store = self.clone();
+            async move {
+                store
+                    .decide_partition_state(&partition, &state, epoch_version)
+                    .await
+            }
+        });
+        pipelined(writes).await
+    }
+
+    async fn decide_partition_state(
+        &self,
+        partition: &TopicPartition,
+        state: &Versioned<PartitionState>,
+        epoch_version: i32,
+    ) -> Result<i32, Error> {
+        let path = paths::partition_state(partition);
+        let data = state.value.encode();
+        let (path, data) = (path.as_str(), data.as_bytes());
+        let transaction = |client: Arc<Client>| async move {
+            let mut writer = client.new_check_writer(paths::CONTROLLER_EPOCH, Some(epoch_version))?;
+            writer.add_set_data(path, data, Some(state.version))?;
+            let results = writer.commit().await?;
+            match results.as_slice() {
+                [MultiWriteResult::SetData { stat }] => Ok(stat.version),
+                _ => Err(zookeeper_client::Error::RuntimeInconsistent),
+            }
+        };
+        match self.call(path, Retry::Safe, transaction).await {
+            // The client's word for a check that did not hold.
+            Err(Error::Refused {
+                path,
+                source: zookeeper_client::Error::RuntimeInconsistent,
+            }) => Err(Error::Fenced { path }),
+            Err(Error::Conflict { path }) => match self.readable_state(partition).await? {
+                Some(found) if found.value == state.value => Ok(found.version),
+                _ => Err(Error::Conflict { path }),
+            },
+            result => result,
+        }
     }
 }

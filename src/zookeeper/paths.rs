@@ -21,6 +21,12 @@ pub(super) const CONTROLLER: &str = "/controller";
 pub(super) const CONTROLLER_EPOCH: &str = "/controller_epoch";
 /// Which broker serves what at the moment. Java brokers never look here.
 pub(super) const LIVE: &str = "/brokers/live";
+/// Topics that shall be deleted.
+pub(super) const DELETE_TOPICS: &str = "/admin/delete_topics";
+/// Partitions that shall have other replicas.
+pub(super) const REASSIGNMENTS: &str = "/admin/reassign_partitions";
+/// Partitions that shall be led by their first replica.
+pub(super) const PREFERRED_ELECTION: &str = "/admin/preferred_replica_election";
 /// Members, owners and offsets of consumer groups.
 const CONSUMERS: &str = "/consumers";
 
@@ -31,7 +37,7 @@ pub(super) const COMMON: [&str; 6] = [
     TOPICS,
     CONFIG_CHANGES,
     TOPIC_CONFIGS,
-    "/admin/delete_topics",
+    DELETE_TOPICS,
 ];
 
 pub(super) fn broker(id: BrokerId) -> String {
@@ -60,6 +66,10 @@ pub(super) fn partition(partition: &TopicPartition) -> String {
 
 pub(super) fn partition_state(of: &TopicPartition) -> String {
     format!("{}/state", partition(of))
+}
+
+pub(super) fn delete_topic(topic: &str) -> String {
+    format!("{DELETE_TOPICS}/{topic}")
 }
 
 pub(super) fn live_topic(topic: &str) -> String {

@@ -4,6 +4,8 @@
 //! What is read may have more fields, another order, another version. A number outside 32 bits, a fraction or a
 //! missing field makes that one node corrupt and no other. A node without content holds no record.
 
+pub(super) mod wishes;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::str;
@@ -79,7 +81,8 @@ impl BrokerRegistration {
         }
     }
 
-    pub(super) fn parse(path: &str, id: BrokerId, data: &[u8]) -> Result<Option<Self>, Error> {
+    /// Reads a node; `None` if it is empty.
+    pub fn parse(path: &str, id: BrokerId, data: &[u8]) -> Result<Option<Self>, Error> {
         let Some(record) = Record::parse(path, data)? else {
             return Ok(None);
         };
@@ -94,7 +97,8 @@ impl BrokerRegistration {
         }))
     }
 
-    pub(super) fn encode(&self) -> String {
+    /// As 0.8.2.2 writes it.
+    pub fn encode(&self) -> String {
         format!(
             r#"{{"jmx_port":{},"timestamp":{},"host":{},"version":1,"port":{}}}"#,
             self.jmx_port,
@@ -106,7 +110,8 @@ impl BrokerRegistration {
 }
 
 impl PartitionState {
-    pub(super) fn parse(path: &str, data: &[u8]) -> Result<Option<Self>, Error> {
+    /// Reads a node; `None` if it is empty.
+    pub fn parse(path: &str, data: &[u8]) -> Result<Option<Self>, Error> {
         let Some(record) = Record::parse(path, data)? else {
             return Ok(None);
         };
@@ -119,7 +124,8 @@ impl PartitionState {
         }))
     }
 
-    pub(super) fn encode(&self) -> String {
+    /// As 0.8.2.2 writes it.
+    pub fn encode(&self) -> String {
         format!(
             r#"{{"controller_epoch":{},"leader":{},"version":1,"leader_epoch":{},"isr":{}}}"#,
             self.controller_epoch,
@@ -130,7 +136,8 @@ impl PartitionState {
     }
 }
 
-pub(super) fn parse_assignment(path: &str, data: &[u8]) -> Result<Option<Assignment>, Error> {
+/// The replicas of a topic's partitions; `None` if the node is empty.
+pub fn parse_assignment(path: &str, data: &[u8]) -> Result<Option<Assignment>, Error> {
     let Some(record) = Record::parse(path, data)? else {
         return Ok(None);
     };
@@ -150,7 +157,8 @@ pub(super) fn parse_assignment(path: &str, data: &[u8]) -> Result<Option<Assignm
     Ok(Some(assignment))
 }
 
-pub(super) fn encode_assignment(assignment: &Assignment) -> String {
+/// As 0.8.2.2 writes it.
+pub fn encode_assignment(assignment: &Assignment) -> String {
     let partitions = assignment
         .iter()
         .map(|(partition, replicas)| format!("\"{partition}\":{}", list(replicas)));
@@ -159,7 +167,7 @@ pub(super) fn encode_assignment(assignment: &Assignment) -> String {
 
 /// The overrides of a topic. Unlike everywhere else the version counts here, as it does for 0.8.2.2
 /// (AdminUtils.fetchTopicConfig).
-pub(super) fn parse_topic_config(path: &str, data: &[u8]) -> Result<BTreeMap<String, String>, Error> {
+pub fn parse_topic_config(path: &str, data: &[u8]) -> Result<BTreeMap<String, String>, Error> {
     let Some(record) = Record::parse(path, data)? else {
         return Ok(BTreeMap::new());
     };
@@ -179,7 +187,8 @@ pub(super) fn parse_topic_config(path: &str, data: &[u8]) -> Result<BTreeMap<Str
     Ok(overrides)
 }
 
-pub(super) fn encode_topic_config(config: &BTreeMap<String, String>) -> String {
+/// As 0.8.2.2 writes it.
+pub fn encode_topic_config(config: &BTreeMap<String, String>) -> String {
     let entries = config
         .iter()
         .map(|(key, value)| format!("{}:{}", quoted(key), quoted(value)));
@@ -187,7 +196,7 @@ pub(super) fn encode_topic_config(config: &BTreeMap<String, String>) -> String {
 }
 
 /// The topic between the quotes; `None` if there is nothing to be read.
-pub(super) fn parse_config_change(path: &str, data: &[u8]) -> Result<Option<String>, Error> {
+pub fn parse_config_change(path: &str, data: &[u8]) -> Result<Option<String>, Error> {
     let text = text(path, data)?;
     // 0.8.2.2 drops the first and the last character, whatever they are (TopicConfigManager.processConfigChanges).
     let mut topic = text.chars();
@@ -197,12 +206,13 @@ pub(super) fn parse_config_change(path: &str, data: &[u8]) -> Result<Option<Stri
         .map(|_| topic.as_str().to_owned()))
 }
 
-pub(super) fn encode_config_change(topic: &str) -> String {
+/// The name of the topic, between quotes.
+pub fn encode_config_change(topic: &str) -> String {
     format!("\"{topic}\"")
 }
 
 /// The broker that holds `/controller`.
-pub(super) fn parse_controller(path: &str, data: &[u8]) -> Result<Option<BrokerId>, Error> {
+pub fn parse_controller(path: &str, data: &[u8]) -> Result<Option<BrokerId>, Error> {
     // Before 0.8 was released the node held the bare number.
     if let Ok(id) = text(path, data)?.parse() {
         return Ok(Some(BrokerId(id)));
@@ -213,14 +223,16 @@ pub(super) fn parse_controller(path: &str, data: &[u8]) -> Result<Option<BrokerI
     record.number("brokerid").map(|id| Some(BrokerId(id)))
 }
 
-pub(super) fn encode_controller(id: BrokerId, timestamp: &str) -> String {
+/// As 0.8.2.2 writes it.
+pub fn encode_controller(id: BrokerId, timestamp: &str) -> String {
     format!(
         r#"{{"version":1,"brokerid":{id},"timestamp":{}}}"#,
         quoted(timestamp)
     )
 }
 
-pub(super) fn encode_live(partitions: &BTreeMap<i32, LivePartition>) -> String {
+/// What one broker does for the partitions of a topic.
+pub fn encode_live(partitions: &BTreeMap<i32, LivePartition>) -> String {
     let partitions = partitions.iter().map(|(partition, live)| {
         let role = match live.role {
             Role::Leader => "leader",
@@ -234,7 +246,8 @@ pub(super) fn encode_live(partitions: &BTreeMap<i32, LivePartition>) -> String {
     format!(r#"{{"version":1,"partitions":{{{}}}}}"#, commas(partitions))
 }
 
-pub(super) fn parse_live(path: &str, data: &[u8]) -> Result<Option<BTreeMap<i32, LivePartition>>, Error> {
+/// What one broker does for the partitions of a topic; `None` if the node is empty.
+pub fn parse_live(path: &str, data: &[u8]) -> Result<Option<BTreeMap<i32, LivePartition>>, Error> {
     let Some(record) = Record::parse(path, data)? else {
         return Ok(None);
     };
@@ -258,7 +271,7 @@ pub(super) fn parse_live(path: &str, data: &[u8]) -> Result<Option<BTreeMap<i32,
 }
 
 /// A node that holds nothing but a number; `None` if it holds nothing.
-pub(super) fn parse_number<T: str::FromStr>(path: &str, data: &[u8]) -> Result<Option<T>, Error> {
+pub fn parse_number<T: str::FromStr>(path: &str, data: &[u8]) -> Result<Option<T>, Error> {
     let text = text(path, data)?;
     if text.is_empty() {
         return Ok(None);

@@ -79,22 +79,30 @@ pub struct ServerDescription {
     pub round_trip: Duration,
 }
 
+/// What is wrong with a connect string, without connecting.
+pub fn check_connect_string(text: &str) -> Result<(), String> {
+    parse(text).map(|_| ())
+}
+
 /// Hosts and chroot of a connect string such as `h1:2181,h2:2181/kafka`. The chroot is empty if there is none.
 pub(super) fn parse_connect_string(text: &str) -> Result<(Vec<Host>, String), Error> {
-    let wrong = |problem: String| Error::Address {
+    parse(text).map_err(|problem| Error::Address {
         text: text.to_owned(),
         problem,
-    };
+    })
+}
+
+fn parse(text: &str) -> Result<(Vec<Host>, String), String> {
     let (hosts, chroot) = text
         .split_at_checked(text.find('/').unwrap_or(text.len()))
         .unwrap_or((text, ""));
     let chroot = chroot.trim_end();
     if chroot.len() > 1 && (chroot.ends_with('/') || chroot.contains("//")) {
-        return Err(wrong(format!("the chroot {chroot} has an empty part")));
+        return Err(format!("the chroot {chroot} has an empty part"));
     }
     let chroot = if chroot == "/" { "" } else { chroot };
     let hosts: Result<Vec<Host>, String> = hosts.split(',').map(|host| parse_host(host.trim())).collect();
-    Ok((hosts.map_err(wrong)?, chroot.to_owned()))
+    Ok((hosts?, chroot.to_owned()))
 }
 
 fn parse_host(text: &str) -> Result<Host, String> {

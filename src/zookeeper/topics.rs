@@ -122,6 +122,34 @@ impl Store {
             .await
     }
 
+    /// Gives partitions of a topic other replicas, or adds partitions; what is not named stays as it is.
+    /// [`Error::NotFound`] if there is no such topic.
+    pub async fn change_assignment(&self, topic: &str, changes: &Assignment) -> Result<(), Error> {
+        let path = paths::topic(topic);
+        loop {
+            let node = self.read(&path).await?;
+            let Some(node) = node else {
+                return Err(Error::NotFound { path });
+            };
+            let version = node.version;
+            let before = records::parse_assignment(&path, &node.data)?.unwrap_or_default();
+            let mut after = before.clone();
+            after.extend(changes.clone());
+            if after == before {
+                return Ok(());
+            }
+            let data = records::encode_assignment(&after);
+            match self
+                .write(&path, data.as_bytes(), Some(version), Retry::Safe)
+                .await
+            {
+                // By somebody else, or by ourselves before the connection broke.
+                Err(Error::Conflict { .. }) => {}
+                result => return result.map(|_| ()),
+            }
+        }
+    }
+
     /// What is set for a topic; empty if nothing is.
     pub async fn topic_config(&self, topic: &str) -> Result<BTreeMap<String, String>, Error> {
         let path = paths::topic_config(topic);

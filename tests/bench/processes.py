@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import wire
@@ -236,6 +237,18 @@ class Client:
         done = subprocess.run([cls.folder / "rdk", command, f"127.0.0.1:{port}", *arguments],
                               check=True, stdout=subprocess.PIPE, text=True)
         return [float(word) for word in done.stdout.split()]
+
+    @classmethod
+    @contextmanager
+    def connected(cls, port, count, seconds, requests):
+        """Raw connections that are there for a while."""
+        command = [cls.folder / "connections", str(port), str(count), str(seconds)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as client:
+            client.stdin.write(requests)
+            client.stdin.close()
+            yield
+        if client.returncode:
+            raise RuntimeError("the connections did not last")
 
     @classmethod
     def connections(cls, port, count, seconds, requests):

@@ -5,6 +5,7 @@ znodes.py create-read-only HOST:PORT[/CHROOT] PATH a node that nobody may change
 znodes.py set HOST:PORT[/CHROOT] [PATH HEX ...]    writes nodes, and creates those that are missing
 znodes.py delete HOST:PORT[/CHROOT] [PATH ...]     deletes nodes and all below them
 znodes.py flicker HOST:PORT[/CHROOT] SECONDS       nodes of all kinds come, change and go, as fast as can be
+znodes.py put HOST:PORT[/CHROOT] PATH DATA         a node with these data, created or changed
 """
 
 import json
@@ -92,6 +93,9 @@ def main():
                 zk.delete(path, recursive=True)
         elif command == "flicker":
             flicker(zk, float(sys.argv[3]))
+        elif command == "put":
+            zk.ensure_path(sys.argv[3])
+            zk.set(sys.argv[3], sys.argv[4].encode())
         else:
             sys.exit(__doc__)
     finally:

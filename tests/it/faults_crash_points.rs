@@ -254,6 +254,7 @@ impl Scene {
 
     /// What a directory must hold after the process said this and died.
     fn check(self, directory: &Path, said: &[(String, i64)]) -> Result<(), String> {
+        is_clean_if_marked(directory)?;
         let logs = open(directory);
         let Some(log) = logs.get(&partition()) else {
             // Before anything was acknowledged, or after the deletion began.
@@ -335,6 +336,25 @@ impl Scene {
         }
         Ok(())
     }
+}
+
+/// Where the marker of a clean stop lies, the reference looks at nothing: every log must end with a whole entry, and every
+/// index with one that is used.
+fn is_clean_if_marked(directory: &Path) -> Result<(), String> {
+    if !directory.join(".kafka_cleanshutdown").exists() || !directory.join("t-0").exists() {
+        return Ok(());
+    }
+    for file in segments(&directory.join("t-0")) {
+        let bytes = fs::read(&file).unwrap();
+        let mut walk = entries(&bytes);
+        let whole = walk.by_ref().all(|entry| entry.is_ok()) && walk.rest().is_empty();
+        let index = fs::read(file.with_extension("index")).unwrap_or_default();
+        let used = index.last_chunk::<8>().is_none_or(|last| last[..4] != [0; 4]);
+        if !whole || !used || index.len() % 8 != 0 {
+            return Err(format!("{} is not what the marker says", file.display()));
+        }
+    }
+    Ok(())
 }
 
 /// Everything in a log by its offset, read as consumers do.

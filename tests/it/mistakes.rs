@@ -89,12 +89,18 @@ fn the_id_is_taken_by_a_live_broker() {
         let zookeeper = ZooKeeper::shared(Version::Reference);
         let connect = chroot(&zookeeper, test);
         let mut first = Setup::of_kind(kind, &connect).start();
-        refused(&Setup::new(&connect), &[&first.bootstrap(), "broker.id"]);
+        let second = Setup::new(&connect);
+        refused(
+            &second,
+            &[&first.bootstrap(), "(broker.id, ", "server.properties:"],
+        );
         assert!(first.exited().is_none(), "the first one runs on");
         let node = znodes::node(&connect, "/brokers/ids/0")
             .and_then(|node| node.data)
             .unwrap();
         assert!(node.contains(&first.address().port().to_string()), "{node}");
+        // The directory that it left behind is not bound to the number which it could not have.
+        second.set("broker.id", "1").start();
     }
 }
 

@@ -13,6 +13,7 @@ use super::sections::CleanerConfig;
 use super::sections::CompressionConfig;
 use super::sections::ControlledShutdownConfig;
 use super::sections::ControllerConfig;
+use super::sections::ElectionPolicy;
 use super::sections::LogDefaults;
 use super::sections::LogsConfig;
 use super::sections::MetricsConfig;
@@ -26,6 +27,7 @@ use super::sections::ZooKeeperAuth;
 use super::sections::ZooKeeperConfig;
 use super::values::Reader;
 use crate::types::BrokerId;
+use crate::zookeeper;
 
 /// The data directory when neither a file nor a key names one.
 const DIRECTORY_WITHOUT_FILE: &str = "./gregor-data";
@@ -71,6 +73,7 @@ pub(crate) fn build(reader: &mut Reader<'_>) -> BrokerConfig {
         controller: ControllerConfig {
             socket_timeout: reader.timeout(&keys::CONTROLLER_SOCKET_TIMEOUT_MS),
             unclean_leader_election: reader.flag(&keys::UNCLEAN_LEADER_ELECTION_ENABLE),
+            election_policy: election_policy(reader),
             auto_rebalance: reader.flag(&keys::AUTO_LEADER_REBALANCE_ENABLE),
             imbalance_percentage: reader.clamped(&keys::LEADER_IMBALANCE_PER_BROKER_PERCENTAGE),
             imbalance_check_interval: Duration::from_secs(
@@ -83,10 +86,11 @@ pub(crate) fn build(reader: &mut Reader<'_>) -> BrokerConfig {
             retry_backoff: reader.millis(&keys::CONTROLLED_SHUTDOWN_RETRY_BACKOFF_MS),
         },
         offsets: offsets(reader),
-        zookeeper: zookeeper(reader),
+        zookeeper: zookeeper_session(reader),
         metrics: MetricsConfig {
             listen: metrics_listen(reader),
         },
+        places: reader.places(),
     }
 }
 
@@ -251,6 +255,19 @@ fn offsets(reader: &mut Reader<'_>) -> OffsetsConfig {
     }
 }
 
+fn election_policy(reader: &mut Reader<'_>) -> ElectionPolicy {
+    let key = &keys::LEADER_ELECTION_POLICY;
+    match reader.text(key).unwrap_or_default() {
+        "assignment" => ElectionPolicy::Assignment,
+        "balanced" => ElectionPolicy::Balanced,
+        other => {
+            let hint = "take assignment, the order of 0.8.2.2, or balanced";
+            reader.problem(key.name, "is an unknown policy", other, hint);
+            ElectionPolicy::Assignment
+        }
+    }
+}
+
 /// A codec by its number or by its name in any case.
 fn codec(reader: &mut Reader<'_>) -> OffsetsCodec {
     let key = &keys::OFFSETS_TOPIC_COMPRESSION_CODEC;
@@ -272,11 +289,14 @@ fn codec(reader: &mut Reader<'_>) -> OffsetsCodec {
     }
 }
 
-fn zookeeper(reader: &mut Reader<'_>) -> ZooKeeperConfig {
+fn zookeeper_session(reader: &mut Reader<'_>) -> ZooKeeperConfig {
     let connect = reader.text(&keys::ZOOKEEPER_CONNECT).unwrap_or_default();
+    let hint = "name the ensemble, like zookeeper.connect=zk1:2181,zk2:2181/chroot";
     if connect.split('/').next().unwrap_or_default().trim().is_empty() {
-        let hint = "name the ensemble, like zookeeper.connect=zk1:2181,zk2:2181/chroot";
         reader.problem(keys::ZOOKEEPER_CONNECT.name, "names no host", connect, hint);
+    } else if let Err(problem) = zookeeper::check_connect_string(connect) {
+        let what = format!("is malformed, {problem}");
+        reader.problem(keys::ZOOKEEPER_CONNECT.name, &what, connect, hint);
     }
     let connection = if reader.is_set(keys::ZOOKEEPER_CONNECTION_TIMEOUT_MS.name) {
         &keys::ZOOKEEPER_CONNECTION_TIMEOUT_MS

@@ -37,6 +37,14 @@ pub(crate) fn across(reader: &mut Reader<'_>, config: &BrokerConfig) {
         reader.problem(keys::REPLICA_FETCH_WAIT_MAX_MS.name, &what, wait, hint);
     }
     dedupe_buffer(reader);
+    if config.zookeeper.set_acl && config.zookeeper.auth.is_none() {
+        reader.problem(
+            keys::ZOOKEEPER_SET_ACL.name,
+            "needs zookeeper.auth, which is not set",
+            config.zookeeper.set_acl,
+            "set zookeeper.auth=digest:user:password, whom the nodes will belong to",
+        );
+    }
     let acks = reader.number(&keys::OFFSETS_COMMIT_REQUIRED_ACKS);
     let replicas = i64::from(config.offsets.replication_factor);
     if acks > replicas {
@@ -88,8 +96,15 @@ fn dedupe_buffer(reader: &mut Reader<'_>) {
     }
 }
 
-/// One line for every key that does not do what it seems to, in alphabetical order.
+/// One line for everything that does not do what it seems to.
 pub(crate) fn warnings(settings: &Settings, config: &BrokerConfig) -> Vec<String> {
+    let mut warnings = about_keys(settings);
+    warnings.extend(doubts(config));
+    warnings
+}
+
+/// One line for every key that is not read, in alphabetical order.
+pub(crate) fn about_keys(settings: &Settings) -> Vec<String> {
     let mut warnings = BTreeMap::new();
     for (key, setting) in &settings.by_key {
         if let Some(reason) = without_effect(key) {
@@ -113,12 +128,7 @@ pub(crate) fn warnings(settings: &Settings, config: &BrokerConfig) -> Vec<String
             warnings.insert(key, text);
         }
     }
-    let not_yet = settings.by_key.keys().filter_map(|key| not_yet(key));
-    warnings
-        .into_values()
-        .chain(not_yet)
-        .chain(doubts(config))
-        .collect()
+    warnings.into_values().collect()
 }
 
 fn without_effect(key: &str) -> Option<&'static str> {
@@ -150,10 +160,6 @@ fn doubts(config: &BrokerConfig) -> Vec<String> {
         let cleaner = "log.cleaner.enable has no effect yet: compacted topics keep every message";
         doubts.push(cleaner.to_owned());
     }
-    if config.topics.delete {
-        let delete = "delete.topic.enable has no effect yet: a topic marked for deletion stays until the controller is a broker that deletes it";
-        doubts.push(delete.to_owned());
-    }
     let replication = &config.replication;
     if replication.socket_timeout < replication.fetch_wait_max {
         doubts.push(format!(
@@ -170,13 +176,6 @@ fn doubts(config: &BrokerConfig) -> Vec<String> {
         ));
     }
     doubts
-}
-
-/// What is asked for, and will work with a later version.
-fn not_yet(key: &str) -> Option<String> {
-    keys::NOT_YET
-        .contains(&key)
-        .then(|| format!("{key} has no effect yet"))
 }
 
 /// What is in force and worth a line in the log.

@@ -130,6 +130,9 @@ const OTHER_RELEASES: &[(&str, &str)] = &[
     ("zk.connect", "it belongs to 0.7; set zookeeper.connect"),
 ];
 
+/// No key is taken for another that is more different than by so many letters.
+const MAX_DISTANCE: usize = 4;
+
 /// What there is to say about a key that is not in the table, after "is not valid".
 pub(crate) fn remark(key: &str, known: &[&'static str]) -> Option<String> {
     let listed = |name: &str| key == name || (name.ends_with('.') && key.starts_with(name));
@@ -146,19 +149,23 @@ pub(crate) fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str>
     let key = spelled(key);
     let (distance, name) = known
         .iter()
+        // Letters are missing at least by the difference in length.
+        .filter(|name| key.chars().count().abs_diff(name.chars().count()) <= MAX_DISTANCE)
         .map(|name| (distance(&key, name), *name))
         .min_by_key(|(distance, _)| *distance)?;
-    (distance <= (name.len() / 5).clamp(1, 4)).then_some(name)
+    (distance <= (name.len() / 5).clamp(1, MAX_DISTANCE)).then_some(name)
 }
 
-/// Letters to insert, drop, change or swap with their neighbour to make one text the other.
+/// Letters to insert, drop, change or swap with their neighbour to make one text the other; more than [`MAX_DISTANCE`]
+/// are not counted to the end.
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut above: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=to.len()).collect();
     let mut previous = None;
     for (i, c) in from.chars().enumerate() {
-        let mut next = vec![i.saturating_add(1)];
+        let mut next = Vec::with_capacity(row.len());
+        next.push(i.saturating_add(1));
         for (j, d) in to.iter().enumerate() {
             let at = |row: &[usize], index: Option<usize>| {
                 index
@@ -173,6 +180,9 @@ fn distance(from: &str, to: &str) -> usize {
             let swaps = previous == Some(*d) && before.and_then(|j| to.get(j)) == Some(&c);
             let swapped = if swaps { at(&above, before) } else { usize::MAX };
             next.push(changed.min(dropped).min(inserted).min(swapped));
+        }
+        if next.iter().chain(&row).all(|cost| *cost > MAX_DISTANCE) {
+            return usize::MAX;
         }
         above = std::mem::replace(&mut row, next);
         previous = Some(c);
@@ -204,6 +214,8 @@ mod tests {
             ("port", "ports", 1),
             ("kitten", "sitting", 3),
             ("log.retenton.ms", "log.retention.ms", 1),
+            ("abcdef", "badcfe", 3),
+            ("abcdefgh", "stuvwxyz", usize::MAX),
         ] {
             assert_eq!(distance(from, to), expected, "{from} {to}");
         }

@@ -204,6 +204,7 @@ keys! {
     ZOOKEEPER_CONNECTION_TIMEOUT_MS: Number = Number::int("zookeeper.connection.timeout.ms", 6000).at_least(1);
 
     // Gregor's own.
+    LEADER_ELECTION_POLICY: Text = text("leader.election.policy", Some("assignment"));
     METRICS_LISTEN: Text = text("metrics.listen", Some("0.0.0.0:9308"));
     ZOOKEEPER_AUTH: Text = text("zookeeper.auth", None);
     ZOOKEEPER_SET_ACL: Flag = flag("zookeeper.set.acl", false);
@@ -259,14 +260,4 @@ pub(crate) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("kafka.metrics.polling.interval.secs", NO_JAVA),
     ("kafka.csv.metrics.reporter.enabled", NO_JAVA),
     ("kafka.csv.metrics.dir", NO_JAVA),
-];
-
-/// Keys of the controller's later duties: checked, but nothing follows from them yet.
-pub(crate) const NOT_YET: &[&str] = &[
-    "auto.leader.rebalance.enable",
-    "controlled.shutdown.enable",
-    "controlled.shutdown.max.retries",
-    "controlled.shutdown.retry.backoff.ms",
-    "leader.imbalance.check.interval.seconds",
-    "leader.imbalance.per.broker.percentage",
 ];

@@ -8,14 +8,16 @@ mod checks;
 mod foreign;
 mod keys;
 mod origin;
+mod places;
 mod problems;
-mod properties;
+pub mod properties;
 mod sections;
 mod sources;
 mod values;
 
 pub(crate) use foreign::nearest;
 pub use origin::Origin;
+pub use places::Places;
 pub use problems::Problem;
 pub use problems::Problems;
 pub use sections::AdvertisedConfig;
@@ -24,6 +26,7 @@ pub use sections::CleanerConfig;
 pub use sections::CompressionConfig;
 pub use sections::ControlledShutdownConfig;
 pub use sections::ControllerConfig;
+pub use sections::ElectionPolicy;
 pub use sections::LogDefaults;
 pub use sections::LogsConfig;
 pub use sections::MetricsConfig;
@@ -56,13 +59,20 @@ pub struct Loaded {
 impl BrokerConfig {
     /// Reads all sources; finds everything that is wrong at once.
     pub fn load(sources: Sources) -> Result<Loaded, Problems> {
-        let settings = Settings::read(sources).map_err(|problem| Problems(vec![problem]))?;
+        let settings = Settings::read(sources).map_err(|problem| Problems {
+            all: vec![problem],
+            warnings: Vec::new(),
+        })?;
         let mut reader = Reader::new(&settings);
         let config = build::build(&mut reader);
         checks::across(&mut reader, &config);
-        let problems = reader.into_problems();
-        if !problems.is_empty() {
-            return Err(Problems(problems));
+        let mut all = reader.into_problems();
+        if !all.is_empty() {
+            all.sort_by_key(|problem| problem.origin.line());
+            return Err(Problems {
+                all,
+                warnings: checks::about_keys(&settings),
+            });
         }
         let warnings = checks::warnings(&settings, &config);
         let notes = checks::notes(&settings, &config);

@@ -19,6 +19,16 @@ pub enum Origin {
     Override,
 }
 
+impl Origin {
+    /// The line of the file; nothing elsewhere has one.
+    pub(crate) fn line(&self) -> Option<usize> {
+        match self {
+            Self::Line(_, line) => Some(*line),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -35,13 +35,21 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong; never empty. Displayed as two lines per problem.
+/// Everything that is wrong. Displayed as a line per warning and two per problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problems(pub Vec<Problem>);
+pub struct Problems {
+    /// What stops the start, in the order of the file; never empty.
+    pub all: Vec<Problem>,
+    /// A line for every key that does nothing, among them mistyped ones.
+    pub warnings: Vec<String>,
+}
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.0.iter().enumerate() {
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        for (index, problem) in self.all.iter().enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }

@@ -4,25 +4,25 @@
 
 /// One `key=value` of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Property {
+pub struct Property {
     /// The key, unescaped.
-    pub(crate) key: String,
+    pub key: String,
     /// The value, unescaped; blanks at its end are still there.
-    pub(crate) value: String,
+    pub value: String,
     /// The line on which the entry begins, from 1.
-    pub(crate) line: usize,
+    pub line: usize,
 }
 
 /// A `\u` that four hexadecimal digits do not follow: the one thing that this syntax refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("malformed \\uxxxx escape on line {line}")]
-pub(crate) struct MalformedEscape {
+pub struct MalformedEscape {
     /// The line on which the entry begins, from 1.
-    pub(crate) line: usize,
+    pub line: usize,
 }
 
 /// All entries in the order of the file, repeated keys included: the last one counts.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<Property>, MalformedEscape> {
+pub fn parse(bytes: &[u8]) -> Result<Vec<Property>, MalformedEscape> {
     logical_lines(bytes)
         .into_iter()
         .map(|(line, text)| {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Origin;
+use super::Places;
 use crate::types::BrokerId;
 
 /// Everything a broker is told before it starts.
@@ -42,6 +43,8 @@ pub struct BrokerConfig {
     pub zookeeper: ZooKeeperConfig,
     /// Serving metrics.
     pub metrics: MetricsConfig,
+    /// Where all of this was said.
+    pub places: Places,
 }
 
 /// Listening and serving connections.
@@ -201,12 +204,23 @@ pub struct ControllerConfig {
     pub socket_timeout: Duration,
     /// Whether a replica that is not in sync may lead when no other one lives.
     pub unclean_leader_election: bool,
+    /// Which of several replicas in sync leads.
+    pub election_policy: ElectionPolicy,
     /// Whether leadership goes back to preferred replicas by itself.
     pub auto_rebalance: bool,
     /// Share of a broker's preferred partitions led elsewhere at which it does.
     pub imbalance_percentage: u32,
     /// How often that is looked at.
     pub imbalance_check_interval: Duration,
+}
+
+/// Which of several replicas in sync leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ElectionPolicy {
+    /// The first of the assignment.
+    Assignment,
+    /// The one whose broker leads the fewest partitions.
+    Balanced,
 }
 
 /// Handing leadership away before stopping.

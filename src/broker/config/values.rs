@@ -12,6 +12,7 @@ use super::keys::Number;
 use super::keys::Real;
 use super::keys::Text;
 use super::origin::Origin;
+use super::places::Places;
 use super::problems::Problem;
 use super::sources::Setting;
 use super::sources::Settings;
@@ -52,6 +53,12 @@ impl<'a> Reader<'a> {
     pub(crate) fn origin(&self, key: &str) -> Origin {
         self.setting(key)
             .map_or(Origin::Default, |setting| setting.origin.clone())
+    }
+
+    /// Where everything that was set stands.
+    pub(crate) fn places(&self) -> Places {
+        let set = self.settings.by_key.iter();
+        Places::new(set.map(|(key, setting)| (key.clone(), setting.origin.clone())))
     }
 
     /// Adds a problem with a key. `what` goes on after the key.

@@ -15,6 +15,10 @@ use crate::protocol::ErrorCode;
 use crate::protocol::metadata::MetadataRequest;
 use crate::protocol::metadata::MetadataResponse;
 use crate::protocol::metadata::TopicMetadata;
+use crate::types::is_legal_topic_name;
+
+/// Topics that one request may have created. For the others, too, clients are told to ask again.
+const CREATIONS_MAX: usize = 100;
 
 /// Answers from the cache, and creates what is missing.
 pub(crate) fn handle(
@@ -36,8 +40,9 @@ pub(crate) fn handle(
     let (cache, auto_create) = (Arc::clone(cache), Arc::clone(auto_create));
     Reply::Later(Box::pin(async move {
         let mut topics = Vec::with_capacity(request.topics.len());
+        let mut creations = CREATIONS_MAX;
         for topic in &request.topics {
-            match look_up(&cache, &auto_create, topic.as_deref()).await {
+            match look_up(&cache, &auto_create, topic.as_deref(), &mut creations).await {
                 Ok(found) => topics.push(found),
                 Err(refused) => return refuse(request, refused),
             }
@@ -50,12 +55,21 @@ async fn look_up(
     cache: &MetadataCache,
     auto_create: &AutoCreate,
     topic: Option<&str>,
+    creations: &mut usize,
 ) -> Result<TopicMetadata, ErrorCode> {
     let name = topic.ok_or(ErrorCode::Unknown)?;
     if let Some(known) = cache.topic(name) {
         return Ok(known);
     }
-    let error = match auto_create.create(name, cache).await {
+    let created = if *creations > 0 || !auto_create.is_enabled() {
+        *creations = creations.saturating_sub(1);
+        auto_create.create(name, cache).await
+    } else if is_legal_topic_name(name) {
+        Ok(())
+    } else {
+        Err(Refused::IllegalName)
+    };
+    let error = match created {
         Ok(()) => ErrorCode::LeaderNotAvailable,
         Err(Refused::SwitchedOff) => ErrorCode::UnknownTopicOrPartition,
         Err(Refused::IllegalName) => return Err(ErrorCode::InvalidTopic),

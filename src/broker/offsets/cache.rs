@@ -75,6 +75,11 @@ impl Slot {
             .collect()
     }
 
+    /// Every position.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = (&Key, &Committed)> {
+        self.positions.iter()
+    }
+
     /// Positions kept.
     pub(crate) fn len(&self) -> usize {
         self.positions.len()

@@ -85,7 +85,8 @@ impl Offsets {
             slice.file.read_exact_at(&mut bytes, slice.position)?;
             match self.take(number, &bytes)? {
                 Some(last_offset) => {
-                    offset = last_offset + 1;
+                    // The last there can be ends the log.
+                    offset = last_offset.saturating_add(1);
                     max_bytes = CHUNK_BYTES;
                 }
                 None if max_bytes == i32::MAX => return Err(Error::Endless(offset)),

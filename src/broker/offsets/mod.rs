@@ -6,7 +6,7 @@
 
 mod cache;
 mod load;
-mod records;
+pub mod records;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::broker::offsets::cache::Committed;
 use crate::broker::offsets::cache::Slot;
-use crate::broker::offsets::records::Key;
+pub(crate) use crate::broker::offsets::records::Key;
 use crate::broker::offsets::records::Value;
 use crate::log::Times;
 use crate::message::Codec;
@@ -197,7 +197,7 @@ impl Offsets {
 
     async fn append_acknowledged(
         &self,
-        partition: &Partition,
+        partition: &Arc<Partition>,
         set: SetBuilder,
         acks: Acks,
     ) -> Result<i64, Error> {
@@ -293,6 +293,15 @@ impl Offsets {
         slots.values().fold((0, 0), |(positions, groups), slot| {
             (positions + slot.len(), groups + slot.groups())
         })
+    }
+
+    /// Every position kept here.
+    pub(crate) fn positions(&self) -> Vec<(Key, i64)> {
+        let slots = self.slots();
+        let positions = slots.values().flat_map(Slot::positions);
+        positions
+            .map(|(key, committed)| (key.clone(), committed.offset))
+            .collect()
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<i32, Slot>> {

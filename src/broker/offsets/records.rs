@@ -13,35 +13,37 @@ use nom::IResult;
 use nom::Parser;
 use nom::bytes::complete::take;
 use nom::combinator::map_res;
+use nom::error::Error;
+use nom::error::ErrorKind;
 use nom::number::complete::be_i16;
 use nom::number::complete::be_i32;
 use nom::number::complete::be_i64;
 
 /// What a position is kept under.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
+pub struct Key {
     /// The group.
-    pub(crate) group: String,
+    pub group: String,
     /// The topic that it consumes.
-    pub(crate) topic: String,
+    pub topic: String,
     /// The partition of that topic.
-    pub(crate) partition: i32,
+    pub partition: i32,
 }
 
 /// A position.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Value {
+pub struct Value {
     /// Next offset to consume.
-    pub(crate) offset: i64,
+    pub offset: i64,
     /// Whatever the consumer wanted to be kept with it.
-    pub(crate) metadata: String,
+    pub metadata: String,
     /// When it was committed, in ms since 1970.
-    pub(crate) timestamp: i64,
+    pub timestamp: i64,
 }
 
 /// A record that is not one of ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unreadable {
+pub enum Unreadable {
     /// A later release wrote it.
     #[error("version {0}")]
     Version(i16),
@@ -60,7 +62,8 @@ const LAST_KEY_VERSION: i16 = 1;
 const LAST_VALUE_VERSION: i16 = 1;
 
 impl Key {
-    pub(crate) fn encode(&self) -> Result<Vec<u8>, Unreadable> {
+    /// As 0.8.2.2 writes it.
+    pub fn encode(&self) -> Result<Vec<u8>, Unreadable> {
         let mut bytes = Vec::with_capacity(self.group.len() + self.topic.len() + 10);
         bytes.put_i16(VERSION);
         put_string(&mut bytes, &self.group)?;
@@ -69,7 +72,8 @@ impl Key {
         Ok(bytes)
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
+    /// Reads what 0.8.2.2 or a later release wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
         let bytes = known_version(bytes, LAST_KEY_VERSION)?;
         let (_, (group, topic, partition)) = (string, string, be_i32).parse(bytes).map_err(malformed)?;
         Ok(Self {
@@ -81,7 +85,8 @@ impl Key {
 }
 
 impl Value {
-    pub(crate) fn encode(&self) -> Result<Vec<u8>, Unreadable> {
+    /// As 0.8.2.2 writes it.
+    pub fn encode(&self) -> Result<Vec<u8>, Unreadable> {
         let mut bytes = Vec::with_capacity(self.metadata.len() + 20);
         bytes.put_i16(VERSION);
         bytes.put_i64(self.offset);
@@ -90,7 +95,8 @@ impl Value {
         Ok(bytes)
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
+    /// Reads what 0.8.2.2 or a later release wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
         let bytes = known_version(bytes, LAST_VALUE_VERSION)?;
         let (_, (offset, metadata, timestamp)) = (be_i64, string, be_i64).parse(bytes).map_err(malformed)?;
         Ok(Self {
@@ -112,8 +118,13 @@ fn known_version(bytes: &[u8], last: i16) -> Result<&[u8], Unreadable> {
 
 fn string(input: &[u8]) -> IResult<&[u8], String> {
     let (input, len) = map_res(be_i16, u16::try_from).parse(input)?;
-    let (input, bytes) = take(len)(input)?;
-    Ok((input, String::from_utf8_lossy(bytes).into_owned()))
+    let (rest, bytes) = take(len)(input)?;
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    // Replacing what is no UTF-8 makes text longer. What could not be written again is not understood.
+    if i16::try_from(text.len()).is_err() {
+        return Err(nom::Err::Failure(Error::new(input, ErrorKind::Verify)));
+    }
+    Ok((rest, text))
 }
 
 fn put_string(bytes: &mut Vec<u8>, text: &str) -> Result<(), Unreadable> {
@@ -123,7 +134,7 @@ fn put_string(bytes: &mut Vec<u8>, text: &str) -> Result<(), Unreadable> {
     Ok(())
 }
 
-fn malformed(_: nom::Err<nom::error::Error<&[u8]>>) -> Unreadable {
+fn malformed(_: nom::Err<Error<&[u8]>>) -> Unreadable {
     Unreadable::Malformed
 }
 
@@ -174,6 +185,15 @@ mod tests {
         }
         assert_eq!(Key::decode(&bytes("0002 0002 6731")), Err(Unreadable::Version(2)));
         assert_eq!(Value::decode(&bytes("0002 00")), Err(Unreadable::Version(2)));
+    }
+
+    /// Its tombstone could never be written, and with it those of no other key that expires with it.
+    #[test]
+    fn a_name_that_could_not_be_written_again_is_malformed() {
+        let mut key = bytes("0000 0002 6731 2aab");
+        key.resize(key.len() + 0x2aab, 0xff);
+        key.extend_from_slice(&[0; 4]);
+        assert_eq!(Key::decode(&key), Err(Unreadable::Malformed));
     }
 
     #[test]

@@ -48,7 +48,8 @@ pub fn directories(config: &BrokerConfig) -> Vec<Finding> {
         seen.push(canonical);
         findings.extend(look_at(directory, config.id));
     }
-    findings
+    let place = config.places.of_directories();
+    findings.into_iter().map(|finding| finding.at(&place)).collect()
 }
 
 /// The first thing that is wrong with a directory; what follows from it is not worth a line.

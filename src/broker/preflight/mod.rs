@@ -55,6 +55,12 @@ impl Finding {
         Self::new(Severity::Warning, what, hint)
     }
 
+    /// Names the place of the setting that it is about.
+    fn at(mut self, place: &str) -> Self {
+        self.what = format!("{} ({place})", self.what);
+        self
+    }
+
     fn new(severity: Severity, what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             severity,
@@ -138,7 +144,7 @@ mod tests {
             overrides: vec![("port".to_owned(), "x".to_owned())],
             ..Sources::default()
         };
-        let problem = BrokerConfig::load(sources).unwrap_err().0.remove(0);
+        let problem = BrokerConfig::load(sources).unwrap_err().all.remove(0);
         assert_eq!(Finding::from(problem.clone()).to_string(), problem.to_string());
     }
 

@@ -21,41 +21,69 @@ pub fn ports(config: &BrokerConfig) -> Vec<Finding> {
         .and_then(|listen| listen.rsplit_once(':'));
     let metrics = metrics.and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
     let mut findings = Vec::new();
-    findings.extend(attempt("port", network.host.as_deref(), network.port));
+    findings.extend(attempt(config, "port", network.host.as_deref(), network.port));
     match metrics {
         Some((_, port)) if port != 0 && port == network.port => findings.push(Finding::error(
-            format!("metrics.listen names the port of clients: {port}"),
+            format!(
+                "metrics.listen names the port of clients: {port} ({})",
+                config.places.of(&["metrics.listen"])
+            ),
             "set metrics.listen to another port, like 0.0.0.0:9308",
         )),
-        Some((host, port)) => findings.extend(attempt("metrics.listen", Some(host), port)),
+        Some((host, port)) => findings.extend(attempt(config, "metrics.listen", Some(host), port)),
         None => {}
     }
+    findings.extend(limited_hosts(config));
     findings
 }
 
-fn attempt(key: &str, host: Option<&str>, port: u16) -> Option<Finding> {
+/// Hosts with a limit of connections that have no address to be known by.
+fn limited_hosts(config: &BrokerConfig) -> impl Iterator<Item = Finding> {
+    let hosts = config.network.max_connections_per_ip_overrides.keys();
+    hosts.filter_map(|host| {
+        let error = resolve(host, 0).err()?;
+        let place = config.places.of(&["max.connections.per.ip.overrides"]);
+        Some(Finding::error(
+            format!("the host does not resolve: {host} ({place}): {error}"),
+            "correct its name, or leave it out: max.connections.per.ip holds for all others",
+        ))
+    })
+}
+
+fn attempt(config: &BrokerConfig, key: &str, host: Option<&str>, port: u16) -> Option<Finding> {
     let error = bind(host, port).err()?;
     let address = format!("{}:{port}", host.unwrap_or("0.0.0.0"));
+    let place = config.places.of(&[key]);
+    // Clients' port and host are two keys, those of metrics are one.
+    let (host_place, host_hint) = if key == "port" {
+        let hint = "set host.name to an address of this machine, or leave it away to listen on all of them";
+        (config.places.of(&["host.name"]), hint)
+    } else {
+        (
+            place.clone(),
+            "set metrics.listen to an address of this machine, like 0.0.0.0:9308",
+        )
+    };
     let finding = match error.kind() {
         ErrorKind::AddrInUse => {
             let holder =
                 listening_on(port).map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
             Finding::error(
-                format!("the address is taken: {address} ({key}), by {holder}"),
+                format!("the address is taken: {address} ({place}), by {holder}"),
                 format!("stop that process, or choose another one with {key}"),
             )
         }
         ErrorKind::PermissionDenied => Finding::error(
-            format!("no permission to listen on {address} ({key})"),
+            format!("no permission to listen on {address} ({place})"),
             format!("set {key} to a port of 1024 or above"),
         ),
         ErrorKind::AddrNotAvailable => Finding::error(
-            format!("no interface of this machine has the address to listen on: {address}"),
-            "set host.name to an address of this machine, or leave it away to listen on all of them",
+            format!("no interface of this machine has the address to listen on: {address} ({host_place})"),
+            host_hint,
         ),
         _ => Finding::error(
-            format!("cannot listen on {address} ({key}): {error}"),
-            "set host.name to an address of this machine, or leave it away to listen on all of them",
+            format!("cannot listen on {address} ({host_place}): {error}"),
+            host_hint,
         ),
     };
     Some(finding)
@@ -85,7 +113,10 @@ mod tests {
             let findings = ports(&config(&[("port", &port), ("host.name", host)]));
             let text = findings.first().unwrap().to_string();
             assert!(
-                text.contains(&format!(":{port} (port), by process {}", std::process::id())),
+                text.contains(&format!(
+                    ":{port} (port, --override), by process {}",
+                    std::process::id()
+                )),
                 "{text}"
             );
         }
@@ -95,9 +126,20 @@ mod tests {
                 .first()
                 .unwrap()
                 .what
-                .contains("(metrics.listen), by process"),
+                .contains("(metrics.listen, --override), by process"),
             "{findings:?}"
         );
+    }
+
+    #[test]
+    fn a_limited_host_must_have_an_address() {
+        let findings = |limits| ports(&config(&[("max.connections.per.ip.overrides", limits)]));
+        assert_eq!(findings("127.0.0.1:5"), []);
+        let found = findings("127.0.0.1:5,no-such-host.invalid:5");
+        let [finding] = found.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert!(finding.what.contains("no-such-host.invalid"), "{finding}");
     }
 
     #[test]

@@ -5,146 +5,211 @@ use std::collections::BTreeSet;
 
 use crate::controller::plan::Decision;
 use crate::controller::plan::Plan;
-use crate::controller::plan::election::elect;
+use crate::controller::plan::election::Elections;
+use crate::controller::plan::election::confirmed;
+use crate::controller::plan::election::without;
 use crate::controller::plan::new_partitions;
 use crate::controller::state::Broker;
 use crate::controller::state::ClusterState;
 use crate::types::BrokerId;
+use crate::types::TopicPartition;
 
 /// Moves leaderships off brokers that went, gives brokers that came their roles and everybody the new list.
 ///
 /// `state` already names the brokers as they are now; `before` as they were. A broker whose registration is another
 /// one than before came back: it has forgotten its roles, even if nobody saw it go.
 pub(crate) fn broker_change(state: &ClusterState, before: &BTreeMap<BrokerId, Broker>) -> Plan {
-    let live = state.live();
     let newcomers = state
         .brokers
         .iter()
         .filter(|(id, broker)| before.get(id) != Some(broker))
         .map(|(id, _)| *id)
         .collect();
-    let mut decisions = leaders_for_orphans(state, &live);
-    decisions.extend(new_partitions(state).decisions);
+    let gone = before.keys().filter(|id| !state.is_live(**id)).copied().collect();
     Plan {
-        decisions,
+        decisions: leaders(state, &gone),
         newcomers,
         brokers_changed: state.brokers != *before,
+        ..Plan::default()
     }
 }
 
-/// Elections for partitions whose leader is none of the live brokers.
-fn leaders_for_orphans(state: &ClusterState, live: &BTreeSet<BrokerId>) -> Vec<Decision> {
+/// What a new controller finds: everybody is new to it. Followers that are not there any more are taken from the ISR
+/// where the leader is: nobody else will do that before the leader has waited for them in vain.
+pub(crate) fn taking_over(state: &ClusterState) -> Plan {
+    let dead = |id: &BrokerId| !state.is_live(*id);
+    let gone: BTreeSet<_> = state
+        .leaderships
+        .values()
+        .flat_map(|leadership| leadership.isr.iter().copied())
+        .filter(dead)
+        .collect();
+    let mut plan = broker_change(state, &BTreeMap::new());
+    plan.decisions.extend(followers_gone(state, &gone));
+    plan
+}
+
+/// Partitions that need a leader: theirs is none of the live brokers.
+pub(crate) fn orphans(state: &ClusterState) -> impl Iterator<Item = &TopicPartition> {
     state
         .leaderships
         .iter()
-        .filter(|(_, leadership)| !leadership.leader.is_some_and(|leader| live.contains(&leader)))
-        .filter_map(|(partition, leadership)| {
-            let assigned = state.assignments.get(partition)?;
-            let elected = elect(
-                leadership,
-                assigned,
-                live,
-                state.unclean_election,
-                state.controller_epoch,
-            )?;
-            Some(Decision {
-                partition: partition.clone(),
-                leadership: elected,
-                create: false,
+        .filter(|(_, leadership)| !leadership.leader.is_some_and(|leader| state.is_live(leader)))
+        .map(|(partition, _)| partition)
+        .filter(|partition| state.is_decidable(partition))
+}
+
+/// Leaders for who has none and for who never had one; nobody for partitions that `gone` have left without a replica.
+fn leaders(state: &ClusterState, gone: &BTreeSet<BrokerId>) -> Vec<Decision> {
+    let mut elections = Elections::new(state);
+    let mut decisions: Vec<_> = orphans(state)
+        .filter_map(|partition| {
+            let current = state.leaderships.get(partition)?;
+            elections.elect(partition, current).or_else(|| {
+                let unclean = state.unclean_allowed(&partition.topic);
+                let left = without(current, gone, unclean, state.controller_epoch)?;
+                Some(Decision::update(partition, left))
             })
+        })
+        .collect();
+    decisions.extend(state.unconfirmed.iter().filter_map(|partition| {
+        let current = state.leaderships.get(partition)?;
+        let led = current.leader.is_some_and(|leader| state.is_live(leader));
+        let confirmed = confirmed(current, state.controller_epoch);
+        (led && state.is_decidable(partition)).then(|| Decision::update(partition, confirmed))
+    }));
+    decisions.extend(new_partitions(state, state.assignments.iter()));
+    decisions
+}
+
+/// Takes brokers that went out of the ISR of partitions that others lead.
+pub(crate) fn followers_gone(state: &ClusterState, gone: &BTreeSet<BrokerId>) -> Vec<Decision> {
+    state
+        .leaderships
+        .iter()
+        .filter(|(partition, leadership)| {
+            leadership.leader.is_some_and(|leader| state.is_live(leader))
+                && leadership.isr.iter().any(|id| gone.contains(id))
+                && state.is_decidable(partition)
+        })
+        .filter_map(|(partition, leadership)| {
+            let left = without(leadership, gone, false, state.controller_epoch)?;
+            Some(Decision::update(partition, left))
         })
         .collect()
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use crate::controller::state::Leadership;
-    use crate::types::Endpoint;
-    use crate::types::TopicPartition;
+    use crate::controller::plan::testing::broker;
+    use crate::controller::plan::testing::brokers;
+    use crate::controller::plan::testing::cluster;
+    use crate::controller::plan::testing::decided;
+    use crate::controller::plan::testing::led_by;
+    use crate::controller::plan::testing::partition;
+    use crate::controller::plan::testing::set;
+    use crate::controller::state::Deletion;
 
-    /// A cluster of these brokers, without topics.
-    pub(crate) fn state(live: &[i32]) -> ClusterState {
-        let brokers = live.iter().map(|id| (BrokerId(*id), broker(*id, "1"))).collect();
-        ClusterState {
-            controller_epoch: 3,
-            unclean_election: true,
-            brokers,
-            ..ClusterState::default()
-        }
-    }
-
-    fn broker(id: i32, incarnation: &str) -> Broker {
-        let endpoint = Endpoint {
-            id: BrokerId(id),
-            host: "h".into(),
-            port: 9092,
+    fn only(decisions: &[Decision]) -> &Decision {
+        let [decision] = decisions else {
+            panic!("{decisions:?}")
         };
-        Broker {
-            endpoint,
-            incarnation: incarnation.into(),
-        }
-    }
-
-    fn led_by(leader: Option<i32>, isr: &[i32]) -> Leadership {
-        Leadership {
-            leader: leader.map(BrokerId),
-            leader_epoch: 2,
-            isr: isr.iter().copied().map(BrokerId).collect(),
-            controller_epoch: 1,
-            zk_version: 4,
-        }
+        decision
     }
 
     #[test]
     fn leaderships_move_off_a_broker_that_went() {
-        let before = state(&[1, 2]).brokers;
-        let mut state = state(&[2]);
-        let (orphan, other) = (TopicPartition::new("t", 0), TopicPartition::new("t", 1));
-        for partition in [&orphan, &other] {
-            state
-                .assignments
-                .insert(partition.clone(), vec![BrokerId(1), BrokerId(2)]);
-        }
-        state.leaderships.insert(orphan.clone(), led_by(Some(1), &[1, 2]));
-        state.leaderships.insert(other, led_by(Some(2), &[2]));
-        let plan = broker_change(&state, &before);
-        let [decision] = plan.decisions.as_slice() else {
-            panic!("{plan:?}")
-        };
-        assert_eq!(decision.partition, orphan);
-        assert_eq!(decision.leadership.leader, Some(BrokerId(2)));
-        assert_eq!(decision.leadership.leader_epoch, 3);
+        let state =
+            cluster(&[2])
+                .with(0, &[1, 2], Some(led_by(1, &[1, 2])))
+                .with(1, &[1, 2], Some(led_by(2, &[2])));
+        let plan = broker_change(&state, &brokers(&[1, 2]));
+        let decision = only(&plan.decisions);
+        assert_eq!(decision.partition, partition(0));
+        assert_eq!(decision.leadership, decided(2, &[2]));
         assert!(!decision.create);
         assert!(plan.newcomers.is_empty());
         assert!(plan.brokers_changed);
     }
 
     #[test]
+    fn the_last_replica_leaves_nobody_or_stays_the_only_one_that_may_lead() {
+        for (unclean, isr) in [(true, &[][..]), (false, &[1][..])] {
+            let mut state = cluster(&[2]).with(0, &[1], Some(led_by(1, &[1])));
+            state.unclean_election = unclean;
+            let plan = broker_change(&state, &brokers(&[1, 2]));
+            assert_eq!(only(&plan.decisions).leadership, decided(-1, isr));
+            state.leaderships.insert(partition(0), decided(-1, isr));
+            assert_eq!(broker_change(&state, &state.brokers.clone()), Plan::default());
+        }
+    }
+
+    #[test]
+    fn followers_that_went_leave_the_in_sync_replicas_of_a_live_leader() {
+        let state = cluster(&[1, 2])
+            .with(0, &[1, 2, 3], Some(led_by(1, &[3, 1, 2])))
+            .with(1, &[1, 3], Some(led_by(1, &[1])))
+            .with(2, &[3, 1], Some(led_by(3, &[3, 1])));
+        let decisions = followers_gone(&state, &set(&[3]));
+        assert_eq!(only(&decisions).partition, partition(0));
+        assert_eq!(only(&decisions).leadership, decided(1, &[1, 2]));
+    }
+
+    #[test]
+    fn a_new_controller_takes_dead_followers_out_but_leaves_leaderless_partitions_as_they_are() {
+        let state =
+            cluster(&[1])
+                .with(0, &[1, 2], Some(led_by(1, &[1, 2])))
+                .with(1, &[2], Some(led_by(2, &[2])));
+        let plan = taking_over(&state);
+        assert_eq!(only(&plan.decisions).partition, partition(0));
+        assert_eq!(plan.newcomers, [BrokerId(1)]);
+        // Nobody is there yet, as at the start of a whole cluster: nothing is decided.
+        let state = ClusterState {
+            brokers: BTreeMap::new(),
+            ..state
+        };
+        assert_eq!(taking_over(&state).decisions, []);
+    }
+
+    #[test]
     fn a_broker_that_came_back_unseen_is_a_newcomer() {
         let before = BTreeMap::from([(BrokerId(1), broker(1, "1"))]);
-        let mut state = state(&[]);
+        let mut state = cluster(&[]);
         state.brokers.insert(BrokerId(1), broker(1, "2"));
         assert_eq!(broker_change(&state, &before).newcomers, [BrokerId(1)]);
     }
 
     #[test]
     fn a_returning_broker_leads_partitions_that_had_nobody_left() {
-        let before = state(&[]).brokers;
-        let mut state = state(&[1]);
-        let partition = TopicPartition::new("t", 0);
-        state.assignments.insert(partition.clone(), vec![BrokerId(1)]);
-        state.leaderships.insert(partition, led_by(None, &[]));
-        let plan = broker_change(&state, &before);
-        assert_eq!(
-            plan.decisions.first().unwrap().leadership.leader,
-            Some(BrokerId(1))
-        );
+        let state = cluster(&[1]).with(0, &[1], Some(led_by(-1, &[])));
+        let plan = broker_change(&state, &BTreeMap::new());
+        assert_eq!(only(&plan.decisions).leadership, decided(1, &[1]));
+        assert!(only(&plan.decisions).unclean);
+    }
+
+    #[test]
+    fn a_leadership_that_somebody_else_created_is_confirmed_under_this_epoch() {
+        let mut state = cluster(&[1]).with(0, &[1], Some(led_by(1, &[1])));
+        state.unconfirmed.insert(partition(0));
+        let plan = broker_change(&state, &state.brokers.clone());
+        assert_eq!(only(&plan.decisions).leadership, decided(1, &[1]));
+    }
+
+    #[test]
+    fn nothing_is_decided_about_what_cannot_be_read_or_is_being_deleted() {
+        let mut state = cluster(&[2]).with(0, &[1, 2], Some(led_by(1, &[1, 2])));
+        state.unreadable.insert(partition(0));
+        assert_eq!(broker_change(&state, &state.brokers.clone()), Plan::default());
+        state.unreadable.clear();
+        state.deletions.insert("t".into(), Deletion::default());
+        assert_eq!(broker_change(&state, &state.brokers.clone()), Plan::default());
     }
 
     #[test]
     fn nothing_changes_when_nothing_changed() {
-        let state = state(&[1, 2]);
+        let state = cluster(&[1, 2]);
         assert_eq!(broker_change(&state, &state.brokers.clone()), Plan::default());
     }
 }

@@ -259,7 +259,7 @@ fn a_message_over_the_limit_after_compression_is_refused() {
 }
 
 #[test]
-fn messages_are_flushed_when_so_many_have_come() {
+fn a_flush_is_due_when_so_many_messages_have_come() {
     let directory = data_directory();
     let log = open(
         &directory,
@@ -268,12 +268,23 @@ fn messages_are_flushed_when_so_many_have_come() {
             ..small()
         },
     );
-    append_numbered(&log, 4);
-    assert_eq!(log.recovery_point(), 0);
-    append_numbered(&log, 1);
-    assert_eq!(log.recovery_point(), 5);
-    log.append(set(Codec::Gzip, (5..12).map(numbered))).unwrap();
-    assert_eq!(log.recovery_point(), 12);
+    append_numbered(&log, 3);
+    assert!(!log.append(one(&numbered(3))).unwrap().flush_due);
+    assert!(log.append(one(&numbered(4))).unwrap().flush_due);
+    assert!(
+        log.append(one(&numbered(5))).unwrap().flush_due,
+        "until it is done"
+    );
+    log.flush().unwrap();
+    assert!(!log.append(one(&numbered(6))).unwrap().flush_due);
+    let wrapped = log.append(set(Codec::Gzip, (7..12).map(numbered))).unwrap();
+    assert!(wrapped.flush_due);
+    // What comes from a leader has nobody who waits for it.
+    let replicated = set(Codec::None, [numbered(12)])
+        .assign(12, &Limits::default())
+        .unwrap();
+    log.append_replicated(replicated.bytes()).unwrap();
+    assert_eq!(log.recovery_point(), 13);
 }
 
 /// A file that can't grow, holding the first `len` bytes of another and zeros up to `size`.
@@ -436,7 +447,8 @@ fn replicated_messages_keep_their_offsets_and_bytes() {
         appended,
         Appended {
             base_offset: 0,
-            end_offset: 21
+            end_offset: 21,
+            flush_due: false,
         }
     );
     assert_eq!(fs::read(segment_file(&directory, 0, LOG_SUFFIX)).unwrap(), all);
@@ -447,7 +459,8 @@ fn replicated_messages_keep_their_offsets_and_bytes() {
         nothing,
         Appended {
             base_offset: 21,
-            end_offset: 21
+            end_offset: 21,
+            flush_due: false,
         }
     );
 }

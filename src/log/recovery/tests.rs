@@ -244,6 +244,33 @@ fn wrappers_are_indexed_by_their_first_message() {
     assert_eq!(read(&directory, 0, INDEX_SUFFIX), index);
 }
 
+/// The offset of a wrapper is not covered by a checksum.
+#[test]
+fn a_wrapper_with_another_offset_hides_none_behind_it() {
+    let directory = data_directory();
+    let log = open(&directory, &small());
+    for from in [0, 10, 20] {
+        log.append(set(Codec::Snappy, (from..from + 10).map(numbered)))
+            .unwrap();
+    }
+    log.close().unwrap();
+    let mut bytes = read(&directory, 0, LOG_SUFFIX);
+    let second = 12 + usize::try_from(u32::from_be_bytes(bytes[8..12].try_into().unwrap())).unwrap();
+    let third = second
+        + 12
+        + usize::try_from(u32::from_be_bytes(
+            bytes[second + 8..second + 12].try_into().unwrap(),
+        ))
+        .unwrap();
+    // 19 and 29 become great numbers, while those inside stay.
+    bytes[second + 6] = 1;
+    bytes[third + 6] = 2;
+    write(&directory, 0, LOG_SUFFIX, &bytes);
+    let log = reopen(&directory, CRASH);
+    let found = log.read(0x100, 1 << 20, None).unwrap().messages.unwrap();
+    assert_eq!(found.position, u64::try_from(second).unwrap());
+}
+
 #[test]
 fn a_wrapper_that_can_not_be_opened_is_kept() {
     let directory = data_directory();

@@ -12,10 +12,7 @@ use tokio::io::AsyncWriteExt;
 use super::support::*;
 use crate::message::slice::FileSlice;
 use crate::protocol::decode_response;
-use crate::protocol::encode_request;
-use crate::protocol::fetch::FetchRequest;
 use crate::protocol::fetch::FetchResponse;
-use crate::protocol::fetch::Reader;
 
 /// A file of `len` bytes that tell where they are.
 fn file(len: usize) -> (Arc<File>, Vec<u8>) {
@@ -26,16 +23,6 @@ fn file(len: usize) -> (Arc<File>, Vec<u8>) {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&bytes).unwrap();
     (Arc::new(file), bytes)
-}
-
-fn fetch(correlation_id: i32) -> Bytes {
-    let request = FetchRequest {
-        reader: Reader::Consumer,
-        max_wait: Duration::ZERO,
-        min_bytes: 0,
-        topics: vec![],
-    };
-    encode_request(correlation_id, None, &request).freeze()
 }
 
 const SENDFILE: &str = "kafka_network_sendfile_bytes_total";

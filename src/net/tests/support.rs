@@ -30,8 +30,10 @@ use crate::protocol::RequestHeader;
 use crate::protocol::Response;
 use crate::protocol::decode_response;
 use crate::protocol::encode_request;
+use crate::protocol::fetch::FetchRequest;
 use crate::protocol::fetch::FetchResponse;
 use crate::protocol::fetch::PartitionFetched;
+use crate::protocol::fetch::Reader;
 use crate::protocol::metadata::MetadataRequest;
 use crate::protocol::metadata::MetadataResponse;
 use crate::protocol::metadata::TopicMetadata;
@@ -195,6 +197,17 @@ pub(super) struct Client {
 pub(super) fn request(correlation_id: i32, topics: &[String]) -> Vec<u8> {
     let topics = topics.iter().cloned().map(Some).collect();
     encode_request(correlation_id, Some("test"), &MetadataRequest { topics }).to_vec()
+}
+
+/// A whole fetch request, which asks for nothing.
+pub(super) fn fetch(correlation_id: i32) -> Bytes {
+    let request = FetchRequest {
+        reader: Reader::Consumer,
+        max_wait: Duration::ZERO,
+        min_bytes: 0,
+        topics: vec![],
+    };
+    encode_request(correlation_id, None, &request).freeze()
 }
 
 impl Served {

@@ -1,11 +1,15 @@
-//! Appending what producers send, and waiting until enough replicas have it.
+//! Appending what producers send, and waiting until enough replicas have it, and this one durably if the topic says so.
+
+use std::sync::Arc;
 
 use super::Partition;
 use super::lock;
 use super::required;
+use crate::message::set::CheckedSet;
 use crate::message::set::ProducedSet;
 use crate::protocol::produce::Acks;
 use crate::replication::error::Error;
+use crate::replication::large;
 use crate::replication::progress::Progress;
 
 /// What an append put where, and in which leadership.
@@ -18,21 +22,32 @@ pub struct Appended {
     /// Messages, those inside compressed ones counted one by one.
     pub messages: u64,
     leadership: i32,
+    /// Not acknowledged before it is flushed here.
+    flush_due: bool,
 }
 
 impl Partition {
     /// Appends what a producer sent, if this broker leads.
-    pub fn append(&self, set: ProducedSet, acks: Acks) -> Result<Appended, Error> {
+    pub fn append(self: &Arc<Self>, set: ProducedSet, acks: Acks) -> Result<Appended, Error> {
+        let limits = {
+            let state = self.read_state();
+            let (log, leading) = state.leading()?;
+            let config = log.config();
+            if acks == Acks::AllInSync {
+                let (in_sync, required) = (lock(&leading.isr).members().len(), required(&config));
+                if in_sync < required {
+                    return Err(Error::NotEnoughReplicas { in_sync, required });
+                }
+            }
+            config.limits()
+        };
+        // A change of leadership does not wait for this: whether this broker leads is asked again.
+        large::check_then(set, &limits, |checked| self.append_checked(checked))
+    }
+
+    fn append_checked(self: &Arc<Self>, checked: CheckedSet) -> Result<Appended, Error> {
         let state = self.read_state();
         let (log, leading) = state.leading()?;
-        let config = log.config();
-        if acks == Acks::AllInSync {
-            let (in_sync, required) = (lock(&leading.isr).members().len(), required(&config));
-            if in_sync < required {
-                return Err(Error::NotEnoughReplicas { in_sync, required });
-            }
-        }
-        let checked = set.check(&config.limits())?;
         let leadership = leading.since;
         if checked.is_empty() {
             return Ok(Appended {
@@ -40,16 +55,21 @@ impl Partition {
                 end_offset: 0,
                 messages: 0,
                 leadership,
+                flush_due: false,
             });
         }
         let appended = log.append(checked)?;
-        self.publish(&state);
+        // What is to be flushed first is published only then.
+        if !appended.flush_due || self.flush(log)? {
+            self.publish(&state);
+        }
         let messages = u64::try_from(appended.end_offset - appended.base_offset).unwrap_or(0);
         Ok(Appended {
             base_offset: Some(appended.base_offset),
             end_offset: appended.end_offset,
             messages,
             leadership,
+            flush_due: appended.flush_due,
         })
     }
 
@@ -94,5 +114,6 @@ impl Partition {
 fn settles(progress: &Progress, appended: &Appended, acks: Acks) -> bool {
     progress.leadership != appended.leadership
         || !progress.leads
-        || progress.acknowledges(appended.end_offset, acks)
+        || (!appended.flush_due || progress.flushed >= appended.end_offset)
+            && progress.acknowledges(appended.end_offset, acks)
 }

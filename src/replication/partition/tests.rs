@@ -26,7 +26,7 @@ const THIRD: BrokerId = BrokerId(3);
 
 /// A partition and what it stands on.
 struct Fixture {
-    partition: Partition,
+    partition: Arc<Partition>,
     logs: Logs,
     log: Arc<Log>,
     _directory: tempfile::TempDir,
@@ -46,7 +46,7 @@ impl Fixture {
         let log = logs.create(&name, config).unwrap();
         let metrics = Metrics::new().topics().topic("t");
         Self {
-            partition: Partition::new(name, ME, metrics, Arc::default()),
+            partition: Arc::new(Partition::new(name, ME, metrics, Arc::default())),
             logs,
             log,
             _directory: directory,
@@ -577,4 +577,53 @@ fn what_is_damaged_is_refused_and_changes_nothing() {
     assert!(matches!(taken, Err(Error::Log(_))), "{taken:?}");
     assert_eq!(fixture.bytes(), plain(0, &["a"]));
     assert_eq!(fixture.partition.high_watermark(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_to_be_flushed_is_acknowledged_and_seen_when_it_is() {
+    const PRODUCERS: i64 = 40;
+    let config = LogConfig {
+        flush_messages: 1,
+        ..LogConfig::default()
+    };
+    let fixture = Fixture::new(config);
+    fixture.lead(0, &[ME]);
+    let (partition, log) = (Arc::clone(&fixture.partition), Arc::clone(&fixture.log));
+    let producers: Vec<_> = (0..PRODUCERS)
+        .map(|_| {
+            let (partition, log) = (Arc::clone(&partition), Arc::clone(&log));
+            tokio::spawn(async move {
+                let appended = partition.append(ProducedSet::new(set()), Acks::Leader).unwrap();
+                partition.acknowledged(&appended, Acks::Leader).await.unwrap();
+                assert!(log.recovery_point() >= appended.end_offset);
+                assert!(partition.high_watermark() >= appended.end_offset);
+            })
+        })
+        .collect();
+    for producer in producers {
+        producer.await.unwrap();
+    }
+    assert_eq!(log.log_end_offset(), PRODUCERS);
+}
+
+/// The flush of one is under way while another appends.
+#[tokio::test]
+async fn who_is_not_flushed_yet_waits() {
+    let config = LogConfig {
+        flush_messages: 1,
+        ..LogConfig::default()
+    };
+    let fixture = Fixture::new(config);
+    fixture.lead(0, &[ME]);
+    let (partition, log) = (Arc::clone(&fixture.partition), Arc::clone(&fixture.log));
+    assert!(partition.turn.take());
+    let appended = partition.append(ProducedSet::new(set()), Acks::Leader).unwrap();
+    assert!(partition.is_acknowledged(&appended, Acks::Leader).is_none());
+    assert_eq!(partition.high_watermark(), 0, "nobody reads it");
+    partition.flush_for_others(&log);
+    assert!(matches!(
+        partition.is_acknowledged(&appended, Acks::Leader),
+        Some(Ok(()))
+    ));
+    assert_eq!(partition.high_watermark(), 1);
 }

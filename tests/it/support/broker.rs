@@ -258,7 +258,9 @@ impl Broker {
             // Should the session of its killed predecessor end while it runs, the reference takes that for the end
             // of its own time as controller, fails, and is never elected again.
             eventually("the old session is over", START, || {
-                let left = znodes::node(self.connect(), "/controller");
+                let own = format!("\"brokerid\":{},", self.setup.settings["broker.id"]);
+                let left = znodes::node(self.connect(), "/controller")
+                    .filter(|node| node.data.as_ref().is_some_and(|data| data.contains(&own)));
                 left.map_or(Ok(()), |node| Err(format!("{node:?}")))
             });
         }

@@ -145,9 +145,10 @@ pub(crate) fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The binary under test.
+/// The binary under test: the one that was built along, or what GREGOR_BINARY names, such as a release build.
 pub(crate) fn gregor() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gregor"));
+    let built = std::env::var_os("GREGOR_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_gregor").into());
+    let mut command = Command::new(built);
     // What a developer has exported must not decide a test.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("KAFKA_") {

@@ -75,6 +75,11 @@ pub(crate) fn flicker(connect: &str, seconds: &str) -> usize {
     kazoo(&["flicker", connect, seconds]).trim().parse().unwrap()
 }
 
+/// Gives a persistent node these data, created or changed.
+pub(crate) fn put(connect: &str, path: &str, data: &str) {
+    kazoo(&["put", connect, path, data]);
+}
+
 fn kazoo(arguments: &[&str]) -> String {
     let mut command = Command::new(Release::Kafka20.python());
     command

@@ -52,6 +52,8 @@ against_both_releases!(
     partition_states_are_created_once,
     partition_states_are_changed_at_their_version_only,
     thousands_of_partition_states_keep_their_order,
+    wishes_are_read_and_taken_away,
+    a_deleted_topic_leaves_nothing,
     topics_have_assignments_and_settings,
     config_changes_come_in_order_and_once,
     what_is_served_shows_and_vanishes,
@@ -392,6 +394,10 @@ async fn partition_states_are_created_once(version: Version) {
     let store = current(&sessions).await;
     let t0 = partition("t", 0);
     assert_eq!(store.partition_state(&t0).await.unwrap(), None);
+    // A topic that was deleted a moment ago does not come back by its partitions.
+    let topicless = store.create_partition_state(&t0, &state(1, 0, &[1, 2])).await;
+    assert!(matches!(topicless, Err(Error::NotFound { .. })), "{topicless:?}");
+    put(&corner.client().await, "/brokers/topics/t", "").await;
     store
         .create_partition_state(&t0, &state(1, 0, &[1, 2]))
         .await
@@ -424,6 +430,7 @@ async fn partition_states_are_changed_at_their_version_only(version: Version) {
     let sessions = corner.sessions().await;
     let store = current(&sessions).await;
     let t0 = partition("t", 0);
+    put(&corner.client().await, "/brokers/topics/t", "").await;
     store
         .create_partition_state(&t0, &state(1, 0, &[1, 2]))
         .await
@@ -476,6 +483,11 @@ async fn thousands_of_partition_states_keep_their_order(version: Version) {
     let corner = Corner::new(version, "many-states");
     let sessions = corner.sessions().await;
     let store = current(&sessions).await;
+    let client = corner.client().await;
+    for topic in ["/brokers/topics/a", "/brokers/topics/b"] {
+        put(&client, topic, "").await;
+    }
+    let epoch = store.next_controller_epoch().await.unwrap();
     let partitions: Vec<TopicPartition> = ["a", "b"]
         .iter()
         .flat_map(|topic| (0..1000).map(|number| partition(topic, number)))
@@ -499,7 +511,7 @@ async fn thousands_of_partition_states_keep_their_order(version: Version) {
             )
         })
         .collect();
-    let results = soon("changed", store.set_partition_states(&changed)).await;
+    let results = soon("changed", store.decide_partition_states(&changed, epoch.version)).await;
     for ((partition, _), result) in changed.iter().zip(results) {
         match result {
             Ok(version) => assert_eq!((version, partition.partition % 2), (1, 0)),
@@ -515,6 +527,107 @@ async fn thousands_of_partition_states_keep_their_order(version: Version) {
             Some(BrokerId(partition.partition))
         );
     }
+
+    // Whoever is replaced decides nothing any more, whatever version it knows.
+    let successor = store.next_controller_epoch().await.unwrap();
+    let late = [(
+        partition("a", 0),
+        Versioned {
+            value: state(7, 2, &[7]),
+            version: 1,
+        },
+    )];
+    let fenced = store.decide_partition_states(&late, epoch.version).await;
+    assert!(
+        matches!(fenced.as_slice(), [Err(Error::Fenced { .. })]),
+        "{fenced:?}"
+    );
+    let decided = store.decide_partition_states(&late, successor.version).await;
+    assert!(matches!(decided.as_slice(), [Ok(2)]), "{decided:?}");
+    sessions.close().await;
+}
+
+async fn wishes_are_read_and_taken_away(version: Version) {
+    let corner = Corner::new(version, "wishes");
+    let sessions = corner.sessions().await;
+    let store = current(&sessions).await;
+    let client = corner.client().await;
+    assert_eq!(store.reassignments().await.unwrap(), BTreeMap::new());
+    let wanted = BTreeMap::from([
+        (partition("a", 0), ids(&[1, 2])),
+        (partition("a", 1), ids(&[2, 3])),
+    ]);
+    store.request_reassignments(&wanted).await.unwrap();
+    let again = store.request_reassignments(&wanted).await;
+    assert!(matches!(again, Err(Error::Exists { .. })), "{again:?}");
+    let path = "/admin/reassign_partitions";
+    assert_eq!(
+        text(&client, path).await,
+        concat!(
+            r#"{"version":1,"partitions":[{"topic":"a","partition":0,"replicas":[1,2]},"#,
+            r#"{"topic":"a","partition":1,"replicas":[2,3]}]}"#
+        )
+    );
+    // One that asks for something else by now is not taken away.
+    let settled = BTreeMap::from([
+        (partition("a", 0), ids(&[1, 2])),
+        (partition("a", 1), ids(&[3, 2])),
+    ]);
+    store.remove_reassignments(&settled).await.unwrap();
+    assert_eq!(
+        store.reassignments().await.unwrap(),
+        BTreeMap::from([(partition("a", 1), ids(&[2, 3]))])
+    );
+    store.remove_reassignments(&wanted).await.unwrap();
+    store.remove_reassignments(&wanted).await.unwrap();
+    gone(&client, path).await;
+
+    let mut elections = store.watch_preferred_elections();
+    assert_eq!(soon("none", elections.next()).await.unwrap(), None);
+    let elected = BTreeSet::from([partition("t1", 1), partition("zz", 0)]);
+    store.request_preferred_elections(&elected).await.unwrap();
+    assert_eq!(
+        text(&client, "/admin/preferred_replica_election").await,
+        r#"{"version":1,"partitions":[{"topic":"t1","partition":1},{"topic":"zz","partition":0}]}"#
+    );
+    assert_eq!(soon("two", elections.next()).await.unwrap(), Some(elected));
+    for broken in [r#"{"version":1}"#, r#"{"partitions":[{"topic":"t"}]}"#, "x"] {
+        put(&client, "/admin/preferred_replica_election", broken).await;
+        let read = soon("broken", elections.next()).await;
+        assert!(matches!(read, Err(Error::Corrupt { .. })), "{broken}: {read:?}");
+    }
+    store.remove_preferred_elections().await.unwrap();
+    assert_eq!(soon("none", elections.next()).await.unwrap(), None);
+    sessions.close().await;
+}
+
+async fn a_deleted_topic_leaves_nothing(version: Version) {
+    let corner = Corner::new(version, "deleted");
+    let sessions = corner.sessions().await;
+    let store = current(&sessions).await;
+    let client = corner.client().await;
+    let assignment = BTreeMap::from([(0, ids(&[1])), (1, ids(&[1]))]);
+    store
+        .create_topic("t", &assignment, &BTreeMap::new())
+        .await
+        .unwrap();
+    store
+        .create_partition_state(&partition("t", 0), &state(1, 0, &[1]))
+        .await
+        .unwrap();
+    // What nobody here writes goes, too.
+    put(&client, "/brokers/topics/t/partitions/1/other", "x").await;
+    store.request_topic_deletion("t").await.unwrap();
+    assert_eq!(
+        store.topic_deletions().await.unwrap(),
+        BTreeSet::from(["t".to_owned()])
+    );
+    store.delete_topic("t").await.unwrap();
+    store.delete_topic("t").await.unwrap();
+    for path in ["/brokers/topics/t", "/config/topics/t", "/admin/delete_topics/t"] {
+        assert_eq!(client.check_stat(path).await.unwrap(), None, "{path}");
+    }
+    assert!(store.topics().await.unwrap().is_empty());
     sessions.close().await;
 }
 

@@ -1,0 +1,119 @@
+//! What takes more than one event: reassignments that wait for replicas, deletions that wait for brokers.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::controller::plan;
+use crate::controller::plan::Step;
+use crate::controller::run::Term;
+use crate::controller::state::Deletion;
+use crate::controller::watch;
+use crate::types::BrokerId;
+use crate::types::TopicPartition;
+use crate::zookeeper;
+
+impl Term {
+    /// Follows the ISR of exactly the partitions that are on the way to other replicas.
+    pub(super) fn follow_reassigned(&mut self) {
+        let reassigned = &self.state.reassignments;
+        self.followed.retain(|partition, task| {
+            let stays = reassigned.contains_key(partition);
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for partition in reassigned.keys() {
+            self.followed.entry(partition.clone()).or_insert_with(|| {
+                let (store, events) = (self.store.clone(), self.events.clone());
+                let following = watch::leadership(store, partition.clone(), events.clone());
+                tokio::spawn(watch::until_lost(following, events)).abort_handle()
+            });
+        }
+    }
+
+    /// Topics that shall go: those that are known are announced as gone to all brokers, wishes for others are dropped.
+    pub(super) async fn deletions_wanted(
+        &mut self,
+        topics: BTreeSet<String>,
+    ) -> Result<(), zookeeper::Error> {
+        for topic in topics {
+            let topic: Arc<str> = topic.into();
+            if self.state.deletions.contains_key(&topic) {
+                continue;
+            }
+            if self.look_up(&topic).await? {
+                tracing::info!("{topic}: to be deleted");
+                self.state.deletions.insert(topic, Deletion::default());
+            } else {
+                tracing::warn!("{topic}: there is no such topic to be deleted");
+                self.store.remove_topic_deletion(&topic).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a broker answered about replicas that it was to delete. Those of partitions that were reassigned need no
+    /// more attention.
+    pub(super) fn replicas_deleted(&mut self, broker: BrokerId, replicas: Vec<(TopicPartition, bool)>) {
+        for (partition, gone) in replicas {
+            let Some(deletion) = self.state.deletions.get_mut(&partition.topic) else {
+                continue;
+            };
+            let replica = (broker, partition.partition);
+            if deletion.asked.remove(&replica) {
+                let became = if gone {
+                    &mut deletion.gone
+                } else {
+                    &mut deletion.failed
+                };
+                became.insert(replica);
+            }
+        }
+    }
+
+    /// Lets what failed at a broker be tried again.
+    pub(super) fn forget_failures(&mut self) {
+        for deletion in self.state.deletions.values_mut() {
+            deletion.failed.clear();
+        }
+    }
+
+    /// Takes every deletion as far as it gets without waiting.
+    pub(super) async fn continue_deletions(&mut self) -> Result<(), zookeeper::Error> {
+        let topics: Vec<_> = self.state.deletions.keys().cloned().collect();
+        for topic in topics {
+            self.announce(&topic);
+            match plan::topic_deletion(&self.state, &topic) {
+                Step::Wait => {}
+                Step::Stop(stops) => {
+                    let epoch = self.state.controller_epoch;
+                    self.channels.send_stops(epoch, stops.iter());
+                    if let Some(deletion) = self.state.deletions.get_mut(&topic) {
+                        let asked = stops.iter().map(|stop| (stop.broker, stop.partition.partition));
+                        deletion.asked.extend(asked);
+                    }
+                }
+                Step::Remove => {
+                    self.store.delete_topic(&topic).await?;
+                    self.state.forget_topic(&topic);
+                    tracing::info!("{topic}: deleted");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells all brokers, once, to forget a topic.
+    fn announce(&mut self, topic: &Arc<str>) {
+        let Some(deletion) = self.state.deletions.get_mut(topic) else {
+            return;
+        };
+        if std::mem::replace(&mut deletion.announced, true) {
+            return;
+        }
+        let partitions: Vec<_> = self.state.assigned(topic).map(|(name, _)| name).collect();
+        let everybody: Vec<_> = self.state.brokers.keys().copied().collect();
+        self.channels.send_metadata(&self.state, &partitions, &everybody);
+    }
+}

@@ -1,0 +1,76 @@
+//! Sets that hold far more than was sent: they are handled one at a time, by a thread that may be blocked, so that many
+//! of them neither take the memory of many nor keep everybody else waiting.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use tokio::runtime::Handle;
+use tokio::runtime::RuntimeFlavor;
+
+use crate::message::set::CheckedSet;
+use crate::message::set::Limits;
+use crate::message::set::ProducedSet;
+use crate::replication::Error;
+
+/// What a set may decompress to without being large. Nothing that producers send by default is.
+const LARGE: usize = 4 << 20;
+
+/// Held while a large set is handled. Of the process, as its memory is.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Checks a set and hands it on.
+pub(super) fn check_then<T>(
+    set: ProducedSet,
+    limits: &Limits,
+    then: impl FnOnce(CheckedSet) -> Result<T, Error>,
+) -> Result<T, Error> {
+    match set.check_outside(limits)?.open_small(limits, LARGE)? {
+        Ok(checked) => then(checked),
+        Err(large) => slowly(|| {
+            let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+            then(large.open(limits)?)
+        }),
+    }
+}
+
+/// Does what takes long, while other threads serve whom this one served.
+fn slowly<T>(work: impl FnOnce() -> T) -> T {
+    let others = Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if others {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Codec;
+    use crate::message::set::SetBuilder;
+
+    fn set(bytes: usize) -> ProducedSet {
+        let mut set = SetBuilder::new(Codec::Gzip);
+        set.push(None, Some(&vec![0; bytes]));
+        ProducedSet::new(set.build().unwrap())
+    }
+
+    #[test]
+    fn only_large_sets_wait_for_each_other() {
+        let alone = |bytes: usize| {
+            check_then(set(bytes), &Limits::default(), |checked| {
+                assert_eq!(checked.message_count(), 1);
+                Ok(ONE_AT_A_TIME.try_lock().is_err())
+            })
+            .unwrap()
+        };
+        assert!(alone(LARGE));
+        assert!(!alone(LARGE - 100));
+        let too_large = Limits::default().max_decompressed_bytes;
+        let refused = check_then(set(too_large), &Limits::default(), |_| Ok(()));
+        assert!(matches!(
+            refused,
+            Err(Error::Message(crate::message::Error::SetTooLarge { limit })) if limit == too_large
+        ));
+    }
+}

@@ -1,0 +1,121 @@
+//! Reading the fixtures.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+/// One conversation of a client with 0.8.2.2.
+pub(super) struct Exchange {
+    /// The frame without its size.
+    pub(super) request: Vec<u8>,
+    /// The frame without its size; nothing if there was no answer.
+    pub(super) response: Vec<u8>,
+}
+
+fn files(folder: &Path, extension: &str) -> Vec<Vec<u8>> {
+    let mut paths = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|found| found == extension) {
+                paths.push(path);
+            }
+        }
+    }
+    paths.sort();
+    assert!(!paths.is_empty(), "there are fixtures below {}", folder.display());
+    paths.iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
+fn lines(folder: &Path) -> Vec<Value> {
+    let files = files(folder, "jsonl");
+    let texts = files.iter().map(|file| str::from_utf8(file).unwrap());
+    texts
+        .flat_map(str::lines)
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn hex(text: &Value) -> Vec<u8> {
+    let digits: Vec<char> = text.as_str().unwrap_or_default().chars().collect();
+    let byte = |pair: &[char]| match pair {
+        [high, low] => u8::try_from(high.to_digit(16)? * 16 + low.to_digit(16)?).ok(),
+        _ => None,
+    };
+    // "closed" and "none" are no digits.
+    digits
+        .chunks(2)
+        .map(byte)
+        .collect::<Option<_>>()
+        .unwrap_or_default()
+}
+
+/// Whole frames as they were sent, sound and malformed.
+pub(super) fn frames(fixtures: &Path) -> Vec<Vec<u8>> {
+    lines(&fixtures.join("wire"))
+        .iter()
+        .map(|line| hex(&line["request"]))
+        .collect()
+}
+
+/// Requests and their answers.
+pub(super) fn exchanges(fixtures: &Path) -> Vec<Exchange> {
+    let unframed = |frame: Vec<u8>| frame.get(4..).unwrap_or_default().to_vec();
+    lines(&fixtures.join("wire"))
+        .iter()
+        .map(|line| Exchange {
+            request: unframed(hex(&line["request"])),
+            response: unframed(hex(&line["response"])),
+        })
+        .collect()
+}
+
+/// Message sets, as sent and as stored.
+pub(super) fn message_sets(fixtures: &Path) -> Vec<Vec<u8>> {
+    files(&fixtures.join("messages"), "bin")
+}
+
+/// Segments.
+pub(super) fn segments(fixtures: &Path) -> Vec<Vec<u8>> {
+    files(&fixtures.join("logs"), "log")
+}
+
+/// Indexes of segments.
+pub(super) fn indexes(fixtures: &Path) -> Vec<Vec<u8>> {
+    files(&fixtures.join("logs"), "index")
+}
+
+/// Files that hold an offset per partition.
+pub(super) fn checkpoints(fixtures: &Path) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    let mut open = vec![fixtures.join("logs")];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.to_string_lossy().ends_with("-checkpoint") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found.iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
+/// Path and content of every node that was not empty.
+pub(super) fn znodes(fixtures: &Path) -> Vec<(String, Vec<u8>)> {
+    lines(&fixtures.join("znodes"))
+        .iter()
+        .filter_map(|node| {
+            Some((
+                node["path"].as_str()?.to_owned(),
+                node["data"].as_str()?.as_bytes().to_vec(),
+            ))
+        })
+        .collect()
+}

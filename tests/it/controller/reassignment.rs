@@ -1,0 +1,161 @@
+//! Partitions that move, by the reference's own command.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use super::*;
+use crate::support::clients::Record;
+use crate::support::java::JavaProducer;
+use crate::support::java::java_produce;
+use crate::support::java::java_simple_consume;
+use crate::support::scratch;
+
+/// Runs the command with a document; what it says.
+fn command(connect: &str, action: &str, document: &Value) -> String {
+    let directory = scratch("reassign");
+    let file = directory.path().join("wanted.json");
+    std::fs::write(&file, document.to_string()).unwrap();
+    let file = file.to_string_lossy().into_owned();
+    let arguments = ["reassign-partitions", "--zookeeper", connect, action];
+    let arguments: Vec<&str> = arguments
+        .into_iter()
+        .chain(["--reassignment-json-file", &file])
+        .collect();
+    reference::tool(&arguments, b"").text()
+}
+
+fn wanted(entries: &[(&str, i32, &[i32])]) -> Value {
+    let entries: Vec<Value> = entries
+        .iter()
+        .map(|(topic, partition, replicas)| json!({"topic": topic, "partition": partition, "replicas": replicas}))
+        .collect();
+    json!({"version": 1, "partitions": entries})
+}
+
+fn messages(count: usize) -> Vec<Record> {
+    (0..count)
+        .map(|number| {
+            let mut value = String::new();
+            write!(value, "message {number}").unwrap();
+            Record::new(Some("k"), Some(value.as_str()))
+        })
+        .collect()
+}
+
+/// The steps and epochs of the reference: 1,3 becomes 2,3, the old leader is told and loses its copy.
+#[test]
+fn a_partition_moves_between_java_brokers() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let cluster = Mixed::start("moves", 3, |setup, _| setup);
+    let connect = &cluster.connect;
+    create(connect, "t", "1:3,1:2");
+    let sent = messages(50);
+    java_produce(
+        JavaProducer::Old,
+        &cluster.controller.bootstrap(),
+        "t",
+        "none",
+        &sent,
+    );
+    let kept = java_simple_consume(&cluster.java[0].bootstrap(), "t");
+
+    let document = wanted(&[("t", 0, &[2, 3]), ("t", 1, &[2, 1])]);
+    let said = command(connect, "--execute", &document);
+    assert!(
+        said.contains("Successfully started reassignment of partitions"),
+        "{said}"
+    );
+    wait_until_gone(connect, "/admin/reassign_partitions");
+    let moved = state(connect, "t", 0).unwrap();
+    assert_eq!((&moved["leader"], &moved["leader_epoch"]), (&json!(2), &json!(3)));
+    assert_eq!(moved["isr"], json!([3, 2]));
+    let topic = content(connect, "/brokers/topics/t").unwrap();
+    assert_eq!(topic["partitions"], json!({"0": [2, 3], "1": [2, 1]}));
+    // Only the order changed: everybody has it already.
+    assert_eq!(state(connect, "t", 1).unwrap()["leader"], json!(1));
+    let verified = command(connect, "--verify", &document);
+    assert!(
+        verified.contains("Reassignment of partition [t,0] completed successfully")
+            && verified.contains("Reassignment of partition [t,1] completed successfully"),
+        "{verified}"
+    );
+    for broker in [
+        &cluster.controller,
+        &cluster.java[0],
+        &cluster.java[1],
+        &cluster.java[2],
+    ] {
+        wait_for_leader(broker, "t", 0, 2);
+    }
+    assert_eq!(java_simple_consume(&cluster.java[1].bootstrap(), "t"), kept);
+    eventually("the old leader has deleted its copy", FAILOVER, || {
+        if has_replica(&cluster.java[0], "t", 0) {
+            Err("not yet")
+        } else {
+            Ok(())
+        }
+    });
+}
+
+/// A controller that dies half-way leaves everything that the next one needs.
+#[test]
+fn a_move_survives_its_controller() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let mut cluster = Mixed::start("move-survives", 2, |setup, _| setup);
+    let connect = cluster.connect.clone();
+    create(&connect, "t", "1");
+    // Frozen, the new replica cannot catch up: the move waits for it, and what waits is known to all.
+    cluster.java[1].signal(rustix::process::Signal::STOP);
+    let document = wanted(&[("t", 0, &[2]), ("unknown", 0, &[1])]);
+    znodes::put(&connect, "/admin/reassign_partitions", &document.to_string());
+    eventually("the move has begun", FAILOVER, || {
+        let topic = content(&connect, "/brokers/topics/t").unwrap();
+        if topic["partitions"] == json!({"0": [2, 1]}) {
+            Ok(())
+        } else {
+            Err(topic)
+        }
+    });
+    cluster.controller.kill();
+    cluster.java[1].signal(rustix::process::Signal::CONT);
+    cluster.controller.start_again();
+    wait_until_gone(&connect, "/admin/reassign_partitions");
+    let moved = state(&connect, "t", 0).unwrap();
+    assert_eq!((&moved["leader"], &moved["isr"]), (&json!(2), &json!([2])));
+    assert_eq!(
+        content(&connect, "/brokers/topics/t").unwrap()["partitions"],
+        json!({"0": [2]})
+    );
+    wait_for_leader(&cluster.java[0], "t", 0, 2);
+}
+
+/// What cannot be done is taken away, and what can be is done; the command says which was which.
+#[test]
+fn impossible_moves_are_refused() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let cluster = Mixed::start("impossible-moves", 1, |setup, _| setup);
+    let connect = &cluster.connect;
+    create(connect, "t", "1");
+    let document = wanted(&[("t", 0, &[9])]);
+    let said = command(connect, "--execute", &document);
+    assert!(said.contains("Successfully started"), "{said}");
+    wait_until_gone(connect, "/admin/reassign_partitions");
+    let verified = command(connect, "--verify", &document);
+    assert!(
+        verified.contains("Assigned replicas (1) don't match the list of replicas for reassignment (9)")
+            && verified.contains("Reassignment of partition [t,0] failed"),
+        "{verified}"
+    );
+    for broken in [wanted(&[("t", 0, &[])]), wanted(&[("t", 5, &[1])])] {
+        znodes::put(connect, "/admin/reassign_partitions", &broken.to_string());
+        wait_until_gone(connect, "/admin/reassign_partitions");
+    }
+    assert_eq!(state(connect, "t", 0).unwrap()["leader_epoch"], json!(0));
+}

@@ -1,0 +1,187 @@
+//! An honest client keeps its rate, and the broker its size, whatever other connections do.
+
+use std::time::Duration;
+
+use bytes::BufMut;
+use bytes::BytesMut;
+use gregor::protocol::encode_request;
+use gregor::protocol::fetch::FetchRequest;
+use gregor::protocol::fetch::PartitionFetch;
+use gregor::protocol::fetch::Reader;
+
+use super::crowd::Crowd;
+use super::crowd::Does;
+use super::crowd::loopback;
+use super::honest::Honest;
+use super::target::Client;
+use super::target::PATIENCE;
+use super::target::Target;
+use super::target::connections_max;
+use super::target::let_pass;
+use super::target::mib;
+use super::target::produce;
+use super::target::report;
+use super::target::scaled;
+use super::target::set;
+use crate::support::eventually::eventually;
+
+/// What the honest client must keep of its rate.
+const SHARE: f64 = 0.8;
+
+/// Other processes disturb a measurement: only one that fails every time is believed.
+const ATTEMPTS: usize = 4;
+
+/// Where the address is that may have but a few connections, and how many.
+const LIMITED: (&str, usize) = ("127.9.0.1", 5);
+
+const OPEN: &str = "kafka_network_connections ";
+const REFUSED: &str = "kafka_network_connections_closed_total{reason=\"per_ip_limit\"}";
+
+/// The beginning of a produce request that announces `announced` bytes: `len` bytes of it.
+fn beginning(announced: i32, len: usize) -> bytes::Bytes {
+    let mut request = encode_request(1, Some("boaster"), &produce("bulk", set(1, len)));
+    request.truncate(len.max(4));
+    (&mut request[..4]).put_i32(announced);
+    request.freeze()
+}
+
+/// A fetch of the megabyte at the start of a topic.
+fn fetch(topic: &str) -> BytesMut {
+    let request = FetchRequest {
+        reader: Reader::Consumer,
+        max_wait: Duration::ZERO,
+        min_bytes: 1,
+        topics: vec![(
+            Some(topic.to_owned()),
+            vec![PartitionFetch {
+                partition: 0,
+                offset: 0,
+                max_bytes: 1 << 20,
+            }],
+        )],
+    };
+    encode_request(1, Some("deaf"), &request)
+}
+
+fn target(test: &str) -> Option<Target> {
+    let overrides = format!("{}:{}", LIMITED.0, LIMITED.1);
+    let settings = [
+        ("max.connections.per.ip", "1000"),
+        ("max.connections.per.ip.overrides", &overrides),
+    ];
+    let target = Target::start(test, &settings)?;
+    target.topic("honest");
+    target.topic("bulk");
+    let mut client = Client::connect(target.address());
+    for _ in 0..4 {
+        client.ask(&produce("bulk", set(500, 1000)));
+    }
+    Some(target)
+}
+
+/// Measures the honest client alone, beside what `gather` brings, and alone again.
+fn beside(target: &mut Target, what: &str, gather: impl Fn(&mut Crowd)) {
+    let (windows, window) = (
+        scaled(3, 7),
+        Duration::from_millis(if super::target::long() { 1000 } else { 400 }),
+    );
+    let honest = Honest::start(target.address(), "honest");
+    let mut last = String::new();
+    for _ in 0..ATTEMPTS {
+        let_pass(window / 2);
+        let before = honest.rate(windows, window);
+        target.forget_peak();
+        let mut crowd = Crowd::new(target.address());
+        gather(&mut crowd);
+        let_pass(window);
+        let during = honest.rate(windows, window);
+        let (open, hung_up) = (target.metric(OPEN), crowd.closed());
+        drop(crowd);
+        target.wait_for(OPEN, |open| open <= 3.0);
+        let after = honest.rate(windows, window);
+        target.holds(what);
+        let alone = f64::midpoint(before, after);
+        last = format!(
+            "{what}: {during:.0} rounds/s beside {open} connections, {alone:.0} alone ({before:.0}, {after:.0}): \
+             {:.0} %; at most {:.1} MiB resident; {hung_up} hung up on",
+            100.0 * during / alone,
+            mib(target.peak())
+        );
+        report(&last);
+        if during >= SHARE * alone {
+            return;
+        }
+    }
+    panic!("{last}");
+}
+
+#[test]
+fn an_honest_client_keeps_its_rate_beside_all_others() {
+    let Some(mut target) = target("overload-connections") else {
+        return;
+    };
+    let idle = scaled(1_000, 10_000).min(connections_max() - 2_000);
+    let (dripping, deaf, boasting) = (scaled(200, 1_000), scaled(20, 100), scaled(20, 100));
+    let idles = |crowd: &mut Crowd| crowd.add(idle, &Does::Idles);
+    let drips = |crowd: &mut Crowd| {
+        for (announced, sent) in [(1_000, 20), (60_000, 50_000), (1 << 20, 100_000), (100 << 20, 4)] {
+            crowd.add(dripping / 4, &Does::Drips(beginning(announced, sent)));
+        }
+    };
+    let reads_nothing =
+        |crowd: &mut Crowd| crowd.add(deaf, &Does::Repeats(fetch("bulk").repeat(1_000).into()));
+    let boasts = |crowd: &mut Crowd| {
+        crowd.add(boasting / 2, &Does::Drips(beginning(100 << 20, 4)));
+        crowd.add(boasting / 2, &Does::Drips(beginning(100 << 20, 200_000)));
+    };
+    let storms = |crowd: &mut Crowd| {
+        crowd.storm(loopback(2, 1), 250);
+        crowd.storm(LIMITED.0.parse().unwrap(), 250);
+    };
+    if super::target::long() {
+        beside(&mut target, &format!("{idle} idle"), idles);
+        beside(
+            &mut target,
+            &format!("{dripping} that send a byte a second"),
+            drips,
+        );
+        beside(
+            &mut target,
+            &format!("{deaf} consumers that read nothing"),
+            reads_nothing,
+        );
+        beside(&mut target, &format!("{boasting} that announce 100 MiB"), boasts);
+        beside(&mut target, "500 new connections a second", storms);
+    }
+    beside(&mut target, "all of them", |crowd| {
+        idles(crowd);
+        drips(crowd);
+        reads_nothing(crowd);
+        boasts(crowd);
+        storms(crowd);
+    });
+}
+
+#[test]
+fn an_address_has_no_more_connections_than_it_may() {
+    let Some(mut target) = target("overload-per-ip") else {
+        return;
+    };
+    let before = target.metric(OPEN);
+    let crowd = Crowd::new(target.address());
+    crowd.storm(LIMITED.0.parse().unwrap(), 1_000);
+    target.wait_for(REFUSED, |refused| refused > 500.0);
+    for _ in 0..20 {
+        let open = target.metric(OPEN);
+        assert!(
+            open <= before + f64::from(u32::try_from(LIMITED.1).unwrap()),
+            "{open} are open"
+        );
+    }
+    drop(crowd);
+    eventually("they are all gone", PATIENCE, || {
+        let open = target.metric(OPEN);
+        if open <= before { Ok(()) } else { Err(open) }
+    });
+    target.holds("a storm from an address with a limit");
+}
