@@ -182,6 +182,8 @@ impl Broker {
     pub async fn leave(&self) {
         self.state.set(BrokerState::Leaving);
         if let Some(leaving) = &self.leaving {
+            // What it led it is told to follow now: it must not get in sync once more.
+            self.partitions.follow_no_more();
             leaving.leave().await;
         }
     }

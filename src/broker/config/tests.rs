@@ -1210,18 +1210,6 @@ fn what_is_in_force_other_than_in_0_8_2_2_is_noted() {
 }
 
 #[test]
-fn a_key_that_will_work_with_a_later_version_says_so_once() {
-    let warned = warnings(&[("auto.leader.rebalance.enable", "true")]);
-    let [warning] = warned.as_slice() else {
-        panic!("{warned:?}")
-    };
-    assert!(
-        warning.starts_with("auto.leader.rebalance.enable has no effect yet"),
-        "{warning}"
-    );
-}
-
-#[test]
 fn settings_that_are_hardly_meant_are_doubted() {
     let chroots = warnings(&[("zookeeper.connect", "a:1/c,b:2/c")]);
     assert_eq!(
