@@ -33,6 +33,9 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// For what has no limit.
 const NEVER: Duration = Duration::MAX;
 
+/// What one read of the offsets' log may decompress to: brokers wrote it, and it must stay readable.
+const OFFSETS_DECOMPRESSED_MAX: usize = 128 << 20;
+
 pub(crate) fn zookeeper(config: &BrokerConfig) -> zookeeper::Config {
     let zookeeper = &config.zookeeper;
     zookeeper::Config {
@@ -195,7 +198,7 @@ pub(crate) fn offsets(config: &BrokerConfig) -> offsets::Config {
             OffsetsCodec::Lz4 => Codec::Lz4,
         },
         retention: offsets.retention,
-        max_decompressed_bytes: LogConfig::default().max_decompressed_bytes,
+        max_decompressed_bytes: OFFSETS_DECOMPRESSED_MAX,
     }
 }
 

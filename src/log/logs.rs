@@ -27,6 +27,9 @@ use crate::log::files::OpenFiles;
 use crate::log::flusher::Flusher;
 use crate::log::flusher::LogMap;
 use crate::log::lock;
+use crate::log::parallel::first_error;
+use crate::log::parallel::in_parallel;
+use crate::log::parallel::join;
 use crate::log::recovery::LastStop;
 use crate::log::root::Root;
 use crate::types::TopicPartition;
@@ -333,36 +336,6 @@ fn refuse_duplicates(found: &[Found<'_>]) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-fn first_error(results: Vec<Result<(), Error>>) -> Result<(), Error> {
-    results.into_iter().find(Result::is_err).unwrap_or(Ok(()))
-}
-
-/// Does something to every item, several at a time.
-fn in_parallel<T: Sync, R: Send>(items: &[T], threads: usize, act: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let next = Mutex::new(items.iter());
-    let work = || {
-        let mut results = Vec::new();
-        loop {
-            let item = lock(&next).next();
-            match item {
-                Some(item) => results.push(act(item)),
-                None => return results,
-            }
-        }
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads.min(items.len())).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(join).collect()
-    })
-}
-
-/// The result of a thread. Its panic is ours.
-fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread
-        .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 pub(crate) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {

@@ -17,6 +17,7 @@ mod index;
 mod landmarks;
 mod lock;
 mod logs;
+mod parallel;
 mod read;
 mod rebuild;
 mod recovery;

@@ -41,7 +41,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_message_bytes: 1_000_012,
-            max_decompressed_bytes: 64 << 20,
+            max_decompressed_bytes: 32 << 20,
             gzip_level: 1,
         }
     }

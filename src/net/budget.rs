@@ -3,6 +3,7 @@
 //! - [`FREE`] bytes are nobody's business: what idle clients and small requests take is not counted.
 //! - More is charged as it is needed, by what has arrived and never by what was announced. Who needs more while nothing
 //!   is left waits; a charge may go beyond what is left, by that one step.
+//! - Who came last is served first: those who wait for long do so because others like them keep what there is.
 //! - One at a time may go on although nothing is left, so that parts of frames never wait for each other.
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use tokio::sync::Semaphore;
 use crate::metrics::Level;
 
 /// Bytes that each connection may use uncounted, for each of three things: what it reads, a request, its answer.
-pub(super) const FREE: usize = 16 << 10;
+pub(super) const FREE: usize = 4 << 10;
 
 /// See the module.
 #[derive(Debug)]
@@ -73,14 +74,14 @@ impl Budget {
         self.left.fetch_sub(signed(bytes), AcqRel);
         if self.has_room() {
             // Who was woken has taken what it needs: there is something for the next one, too.
-            self.freed.notify_one();
+            self.freed.notify_last();
         }
     }
 
     fn give_back(&self, bytes: usize) {
         self.left.fetch_add(signed(bytes), AcqRel);
         if self.has_room() {
-            self.freed.notify_one();
+            self.freed.notify_last();
         }
     }
 }

@@ -22,7 +22,6 @@ use super::answers::Answered;
 use super::answers::Answers;
 use super::answers::Asked;
 use super::answers::Taken;
-use super::budget::Budget;
 use super::budget::Charge;
 use super::budget::FREE;
 use super::frame::FrameBuffer;
@@ -33,14 +32,12 @@ use super::incoming::incoming;
 use super::outgoing::Outgoing;
 use super::pace::HoldsUp;
 use super::pace::Pace;
+use super::request_kind::request_kind;
+use super::shared::Memory;
+use super::shared::Shared;
 use crate::metrics::ClosedBecause;
-use crate::metrics::ConnectionMetrics;
-use crate::metrics::Level;
-use crate::metrics::RequestKind;
-use crate::metrics::RequestsMetrics;
 use crate::protocol::Request;
 use crate::protocol::decode_request;
-use crate::protocol::fetch::Reader;
 use crate::shutdown::Shutdown;
 
 /// A connection silent for so long gives its read buffer back.
@@ -48,37 +45,6 @@ const REST_AFTER: Duration = Duration::from_secs(1);
 
 /// What is kept of each partition of a produce request until it is acknowledged.
 const PARTITION_BYTES: usize = 128;
-
-/// What all connections of a listener share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) request_bytes_max: usize,
-    pub(super) idle_max: Duration,
-    pub(super) memory: Memory,
-    pub(super) connections: ConnectionMetrics,
-    pub(super) requests: Arc<RequestsMetrics>,
-}
-
-/// Memory that connections share.
-#[derive(Debug, Clone)]
-pub(super) struct Memory {
-    /// For frames on their way in.
-    pub(super) reading: Arc<Budget>,
-    /// For requests that are handled, and for answers until they are written.
-    pub(super) answering: Arc<Budget>,
-}
-
-impl Memory {
-    /// For `total` bytes. A frame of `frame_max` bytes may always be on its way beyond what the others have; what is
-    /// for them is at least a quarter of all.
-    pub(super) fn new(total: usize, frame_max: usize, waiting: &Level) -> Self {
-        let reading = total.saturating_sub(frame_max).max(total / 4);
-        Self {
-            reading: Budget::new(reading, waiting.clone()),
-            answering: Budget::new(total / 4, waiting.clone()),
-        }
-    }
-}
 
 /// One client.
 pub(super) struct Connection<H> {
@@ -142,7 +108,7 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Serves until one side has had enough.
-    pub(super) async fn run(mut self) -> ClosedBecause {
+    pub(super) async fn run(&mut self) -> ClosedBecause {
         loop {
             let more = self.handle_received().await;
             let wrote = match self.write_answers().await {
@@ -192,7 +158,7 @@ impl<H: Handler> Connection<H> {
         let started = Instant::now().into_std();
         match decode_request(frame) {
             Ok((header, request)) => {
-                let (kind, correlation_id) = (kind(&request), header.correlation_id);
+                let (kind, correlation_id) = (request_kind(&request), header.correlation_id);
                 let charge = charge.or_else(|| self.charge_for_partitions(&request));
                 let reply = self.handler.handle(&self.peer, header, request);
                 let handled = Instant::now().into_std();
@@ -415,27 +381,6 @@ impl<H: Handler> Connection<H> {
         } else {
             Err(ClosedBecause::Idle)
         }
-    }
-}
-
-fn kind(request: &Request) -> RequestKind {
-    match request {
-        Request::Produce(_) => RequestKind::Produce,
-        Request::Fetch(fetch) => match fetch.reader {
-            Reader::Follower(_) => RequestKind::FetchFollower,
-            Reader::Consumer | Reader::DebuggingConsumer => RequestKind::FetchConsumer,
-        },
-        Request::ListOffsets(_) => RequestKind::Offsets,
-        Request::Metadata(_) => RequestKind::Metadata,
-        Request::LeaderAndIsr(_) => RequestKind::LeaderAndIsr,
-        Request::StopReplica(_) => RequestKind::StopReplica,
-        Request::UpdateMetadata(_) => RequestKind::UpdateMetadata,
-        Request::ControlledShutdown(_) => RequestKind::ControlledShutdown,
-        Request::OffsetCommit(_) => RequestKind::OffsetCommit,
-        Request::OffsetFetch(_) => RequestKind::OffsetFetch,
-        Request::ConsumerMetadata(_) => RequestKind::ConsumerMetadata,
-        Request::JoinGroup(_) => RequestKind::JoinGroup,
-        Request::Heartbeat(_) => RequestKind::Heartbeat,
     }
 }
 

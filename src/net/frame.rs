@@ -256,7 +256,7 @@ mod tests {
             buffer.weight()
         };
         assert_eq!(weight(0, 1 << 20), None);
-        assert_eq!(weight(1, 1_000), None);
+        assert_eq!(weight(1, 500), None);
         assert_eq!(weight(1, 10_000), Some(80_000 - FREE));
         assert_eq!(weight(3, 100), Some(0), "may ask for a lot with little");
         assert_eq!(weight(3, 100 << 20), Some(DECODED_MAX - FREE));

@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 use super::BoxFuture;
 use super::budget::Charge;
 use super::budget::Exception;
-use super::connection::Memory;
 use super::frame::FrameBuffer;
+use super::shared::Memory;
 
 /// What the other side did, or may do.
 pub(super) enum Incoming {

@@ -12,8 +12,10 @@ mod incoming;
 mod limits;
 mod outgoing;
 mod pace;
+mod request_kind;
 mod sendfile;
 mod server;
+mod shared;
 
 use std::fmt;
 use std::future::Future;

@@ -21,9 +21,9 @@ use tokio::task::JoinSet;
 use super::Handler;
 use super::Peer;
 use super::connection::Connection;
-use super::connection::Memory;
-use super::connection::Shared;
 use super::limits::PerIp;
+use super::shared::Memory;
+use super::shared::Shared;
 use crate::metrics::ClosedBecause;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
@@ -193,7 +193,7 @@ impl Listener {
             // Gone again already, or at worst slower than it could be.
             tracing::debug!("{peer}: set socket options: {error}");
         }
-        let connection = Connection::new(socket, peer, handler, Arc::clone(&self.shared), shutdown);
+        let mut connection = Connection::new(socket, peer, handler, Arc::clone(&self.shared), shutdown);
         connections.spawn(async move {
             let _counted = counted;
             let _open = metrics.open.enter();

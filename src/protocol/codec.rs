@@ -151,6 +151,9 @@ pub(super) fn distinct<'a, T: Clone + Eq + Hash>(
         if count == 1 {
             kept.push(value);
         } else if !seen.contains(&value) {
+            if kept.len() == ITEMS_MAX {
+                return refuse(rest);
+            }
             seen.insert(value.clone());
             kept.push(value);
         }

@@ -12,8 +12,8 @@ use crate::message::set::Limits;
 use crate::message::set::ProducedSet;
 use crate::replication::Error;
 
-/// What a set may decompress to without being large. Nothing that producers send by default is.
-const LARGE: usize = 4 << 20;
+/// What a set may decompress to without being large. Few producers send more.
+const LARGE: usize = 1 << 20;
 
 /// Held while a large set is handled. Of the process, as its memory is.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

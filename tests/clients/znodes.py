@@ -94,8 +94,7 @@ def main():
         elif command == "flicker":
             flicker(zk, float(sys.argv[3]))
         elif command == "put":
-            zk.ensure_path(sys.argv[3])
-            zk.set(sys.argv[3], sys.argv[4].encode())
+            put(zk, sys.argv[3], sys.argv[4].encode())
         else:
             sys.exit(__doc__)
     finally:

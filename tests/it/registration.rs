@@ -202,7 +202,7 @@ fn the_controller_epoch_grows_with_every_start() {
         return;
     }
     let zookeeper = ZooKeeper::shared(Version::Reference);
-    let connect = chroot(&zookeeper, "epochs");
+    let connect = chroot(&zookeeper, "epochs-grow");
     let mut broker = Broker::start(&connect);
     broker.create_topic("orders", 1, &[]);
     for epoch in ["1", "2"] {

@@ -20,7 +20,7 @@ fn a_java_follower_takes_over_when_its_java_leader_dies() {
         connect,
         controller,
         java,
-        ..
+        _zookeeper,
     } = Mixed::start("java-takes-over", 2, |setup, _| setup);
     let [mut first, second] = <[Broker; 2]>::try_from(java).unwrap();
     create(&connect, "t", "1:2");

@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::*;
+use crate::support::wire;
 
 /// A Java broker asks Gregor to be relieved: its partitions have another leader before it is gone.
 #[test]
@@ -51,7 +52,15 @@ fn a_gregor_controller_hands_over_to_java() {
     cluster.java[0].kill();
     wait_for_state(&connect, "t", 0, |state| state["leader"] == 2);
     // Back as a member, it asks the Java controller before it stops again.
-    cluster.controller.start_again();
+    cluster.controller.start_again_without_leaders();
+    eventually("the Java controller has told it of the topic", FAILOVER, || {
+        let seen = wire::metadata(cluster.controller.address()).map_err(|error| error.to_string())?;
+        if seen.topics.is_empty() {
+            Err("no topics".to_owned())
+        } else {
+            Ok(())
+        }
+    });
     cluster.controller.stop();
     let said = cluster.controller.output();
     assert_eq!(said.matches("Controlled shutdown succeeded").count(), 2, "{said}");

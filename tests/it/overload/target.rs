@@ -190,7 +190,7 @@ impl Target {
     #[track_caller]
     pub(super) fn holds(&mut self, what: &str) {
         assert_eq!(self.broker.exited(), None, "{what}: the broker runs");
-        wire::metadata(self.address()).unwrap_or_else(|error| panic!("{what}: no answer: {error}"));
+        eventually(what, PATIENCE, || wire::metadata(self.address()).map(drop));
         let peak = self.peak();
         assert!(peak < RESIDENT_MAX, "{what}: {:.0} MiB resident", mib(peak));
     }

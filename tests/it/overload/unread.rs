@@ -13,13 +13,14 @@ use gregor::protocol::metadata::MetadataRequest;
 use super::crowd::Crowd;
 use super::crowd::Does;
 use super::honest::Honest;
+use super::target::PATIENCE;
 use super::target::Target;
-use super::target::let_pass;
 use super::target::mib;
 use super::target::produce;
 use super::target::report;
 use super::target::scaled;
 use super::target::set;
+use crate::support::eventually::eventually;
 
 /// Partitions of each topic, so that to tell about one takes a while.
 const PARTITIONS: usize = 500;
@@ -32,6 +33,7 @@ fn answers_that_nobody_reads_are_bounded() {
     };
     target.topic_of("honest", PARTITIONS);
     let honest = Honest::start(target.address(), "honest");
+    let alone = honest.rate(3, Duration::from_millis(300));
     let produces = encode_request(1, None, &produce("honest", set(1, 10)));
     let metadata = encode_request(1, None, &MetadataRequest { topics: vec![] });
     let offsets = ListOffsetsRequest {
@@ -52,23 +54,25 @@ fn answers_that_nobody_reads_are_bounded() {
     for (what, clients, request, times) in [
         ("produce requests", few, produces, 10_000),
         ("metadata requests", many, metadata, 1_000),
-        ("offset requests", many, offsets, 10),
+        ("offset requests", few, offsets, 10),
     ] {
         target.forget_peak();
         let before = target.resident();
         let mut crowd = Crowd::new(target.address());
         let pipelined: Bytes = request.repeat(times).into();
         crowd.add(clients, &Does::Repeats(pipelined));
-        let_pass(Duration::from_secs(5));
-        let rate = honest.rate(3, Duration::from_millis(300));
+        // What fits into the sockets is handled, like any load; then nothing more.
+        let rate = eventually("it is quiet again", PATIENCE, || {
+            let rate = honest.rate(3, Duration::from_millis(300));
+            if rate > alone / 2.0 { Ok(rate) } else { Err(rate) }
+        });
         report(&format!(
-            "{clients} that send {what} and read nothing: {:.1} MiB resident before, at most {:.1}; honest rate {rate:.0}/s; \
-             {} hung up on",
+            "{clients} that send {what} and read nothing: {:.1} MiB resident before, at most {:.1}; honest rate {rate:.0}/s, \
+             alone {alone:.0}; {} hung up on",
             mib(before),
             mib(target.peak()),
             crowd.closed()
         ));
-        assert!(rate > 0.0, "{what}: an honest client is served");
         drop(crowd);
         target.holds(what);
     }

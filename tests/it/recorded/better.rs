@@ -11,7 +11,11 @@ pub(crate) struct Better {
     ours: fn(&mut Value),
 }
 
-pub(crate) const BETTER: [Better; 3] = [
+/// Why a leader that is told of another, unreachable one does not lead on.
+const DEMOTED: &str =
+    "the controller has given the partition away; what 0.8.2.2 still appends there is lost later";
+
+pub(crate) const BETTER: [Better; 6] = [
     Better {
         case: "coordinator-null-group",
         why: "0.8.2.2 loses the correlation id when it fails; clients that check it would throw",
@@ -37,7 +41,32 @@ pub(crate) const BETTER: [Better; 3] = [
         why: "names become directories: one that no tool creates, like `../x`, must not be followed",
         ours: |answer| answer["partitions"][0]["error_code"] = json!(-1),
     },
+    Better {
+        case: "produce-after-unknown-leader",
+        why: DEMOTED,
+        ours: not_leader,
+    },
+    Better {
+        case: "produce-after-leader-minus-1",
+        why: DEMOTED,
+        ours: not_leader,
+    },
+    Better {
+        case: "fetch-after-lead-again",
+        why: DEMOTED,
+        ours: |answer| {
+            let partition = &mut answer["topics"][0]["partitions"][0];
+            partition["high_watermark"] = json!(0);
+            partition["message_set"] = json!("");
+        },
+    },
 ];
+
+fn not_leader(answer: &mut Value) {
+    let partition = &mut answer["topics"][0]["partitions"][0];
+    partition["error_code"] = json!(6);
+    partition["base_offset"] = json!(-1);
+}
 
 /// Cases that are not sent, and why.
 pub(crate) const LEFT_OUT: [(&str, &str); 1] = [(

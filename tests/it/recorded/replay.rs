@@ -84,6 +84,8 @@ impl Recording {
             .fold(Setup::new(connect), |setup, (key, value)| {
                 setup.set(key, value.as_str().unwrap())
             })
+            // The test plays the controller: there is no state node in which the ISR could shrink.
+            .set("replica.lag.time.max.ms", "60000")
             .start()
     }
 
