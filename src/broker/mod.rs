@@ -27,6 +27,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -147,6 +148,9 @@ impl Broker {
         let handlers = foundation
             .handlers(&offsets, &configs, &handle, registered)
             .await?;
+        // One without partitions has nothing to be told.
+        let awaits = !self.logs.all().is_empty();
+        let spoken = awaits.then(|| handlers.controller_has_spoken());
         self.tasks.spawn(listener.run(handlers, shutdown.clone()));
 
         registration.refuse_if_taken(&foundation.store).await?;
@@ -166,8 +170,11 @@ impl Broker {
             sessions: sessions.clone(),
             controller: handle.clone(),
         });
-        self.tasks
-            .spawn(keep_registered(registration, registered, shutdown.clone()));
+        self.tasks.spawn(keep_registered(
+            registration,
+            (registered, spoken),
+            shutdown.clone(),
+        ));
         foundation.keep_going(&mut self.tasks, offsets);
         Ok(handle)
     }
@@ -182,6 +189,8 @@ impl Broker {
     pub async fn leave(&self) {
         self.state.set(BrokerState::Leaving);
         if let Some(leaving) = &self.leaving {
+            // What it led it is told to follow now: it must not get in sync once more.
+            self.partitions.follow_no_more();
             leaving.leave().await;
         }
     }
@@ -256,10 +265,14 @@ fn registration(advertised: &Endpoint) -> BrokerRegistration {
 }
 
 /// Another live broker with our id is a reason to stop: clients could not tell the two apart.
-async fn keep_registered(registration: Registration, first: Store, mut shutdown: Shutdown) {
+async fn keep_registered(
+    registration: Registration,
+    (first, spoken): (Store, Option<watch::Receiver<bool>>),
+    mut shutdown: Shutdown,
+) {
     let stop = shutdown.clone();
     tokio::select! {
         () = shutdown.requested() => {}
-        error = registration.keep(first) => stop.fail(error),
+        error = registration.keep(first, spoken) => stop.fail(error),
     }
 }

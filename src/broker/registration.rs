@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::zookeeper;
 use crate::zookeeper::BrokerRegistration;
@@ -14,6 +15,12 @@ use crate::zookeeper::Store;
 
 /// Pause after ZooKeeper refused.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// How long a controller may take to speak to a broker that has registered.
+const UNNOTICED: Duration = Duration::from_secs(5);
+
+/// How often it is reminded.
+const UNNOTICED_MAX: usize = 3;
 
 /// Keeps the broker registered: once per session, for as long as it runs.
 #[derive(Debug)]
@@ -62,8 +69,16 @@ impl Registration {
 
     /// Registers anew in every session after `first`. Completes only with an error: another live broker took the id
     /// while this one had no session.
-    pub(crate) async fn keep(self, first: Store) -> zookeeper::Error {
+    pub(crate) async fn keep(self, first: Store, spoken: Option<watch::Receiver<bool>>) -> zookeeper::Error {
         let mut store = first;
+        if let Some(spoken) = spoken {
+            tokio::select! {
+                () = store.ended() => {}
+                result = self.be_noticed(&store, spoken) => if let Err(error) = result {
+                    tracing::warn!("registration in ZooKeeper: {error}");
+                },
+            }
+        }
         loop {
             if let Err(error) = self.keep_in(&store).await {
                 return error;
@@ -98,6 +113,30 @@ impl Registration {
             tracing::warn!("this broker's node in ZooKeeper was changed by somebody else: {found}");
             self.insist(store).await?;
         }
+    }
+
+    /// Goes and comes again while no controller speaks to this broker, which has partitions. A controller of 0.8.2.2
+    /// compares ids only: it doesn't notice a broker that was away between two of its looks, and never tells it what to
+    /// lead and to follow.
+    async fn be_noticed(
+        &self,
+        store: &Store,
+        mut spoken: watch::Receiver<bool>,
+    ) -> Result<(), zookeeper::Error> {
+        for _ in 0..UNNOTICED_MAX {
+            if timeout(UNNOTICED, spoken.wait_for(|spoken| *spoken))
+                .await
+                .is_ok()
+            {
+                return Ok(());
+            }
+            tracing::warn!(
+                "no controller has spoken to this broker since it has registered {UNNOTICED:?} ago: registering again"
+            );
+            store.unregister_broker(self.broker.id).await?;
+            self.register_in(store).await?;
+        }
+        Ok(())
     }
 
     /// Tries for as long as the session lasts; only a live broker with the same id is a reason to give up.

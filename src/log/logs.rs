@@ -155,35 +155,6 @@ impl Logs {
         self.roots.iter().map(|root| root.path().to_owned()).collect()
     }
 
-    /// Truncates logs, and makes sure that no recovery point is left beyond an end. Partitions that aren't
-    /// here are left out.
-    pub fn truncate_to(&self, offsets: &BTreeMap<TopicPartition, i64>) -> Result<(), Error> {
-        let mut lowered = false;
-        for (topic_partition, offset) in offsets {
-            if let Some(log) = self.get(topic_partition) {
-                // What is written down is at most one more: a new segment takes the point back by that.
-                lowered |= log.recovery_point() >= *offset;
-                log.truncate_to(*offset)?;
-            }
-        }
-        if lowered {
-            self.checkpoint_recovery_points()?;
-        }
-        Ok(())
-    }
-
-    /// As [`Self::truncate_to`], for a log that begins anew.
-    pub fn truncate_fully_and_start_at(
-        &self,
-        topic_partition: &TopicPartition,
-        offset: i64,
-    ) -> Result<(), Error> {
-        if let Some(log) = self.get(topic_partition) {
-            log.truncate_fully_and_start_at(offset)?;
-        }
-        self.checkpoint_recovery_points()
-    }
-
     /// Writes every log's recovery point to its data directory.
     pub fn checkpoint_recovery_points(&self) -> Result<(), Error> {
         self.roots.iter().try_for_each(|root| self.checkpoint(root))

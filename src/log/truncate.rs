@@ -1,15 +1,18 @@
 //! Taking messages away from the end, as a follower does that has what its leader hasn't.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::log::Error;
 use crate::log::Log;
 use crate::log::LogConfig;
+use crate::log::Logs;
 use crate::log::Writer;
 use crate::log::durable;
 use crate::log::lock;
 use crate::log::segment::Segment;
+use crate::types::TopicPartition;
 
 impl Log {
     /// Keeps what is below `offset`, which becomes the log's end. A wrapper that has messages on both sides
@@ -86,6 +89,39 @@ impl Log {
             writer.doom(segment, due)?;
         }
         Ok(())
+    }
+}
+
+impl Logs {
+    /// Truncates logs, and makes sure that no recovery point is left beyond an end. Partitions that aren't
+    /// here are left out.
+    pub fn truncate_to(&self, offsets: &BTreeMap<TopicPartition, i64>) -> Result<(), Error> {
+        let mut lowered = false;
+        for (log, offset) in offsets
+            .iter()
+            .filter_map(|(name, offset)| Some((self.get(name)?, offset)))
+        {
+            // What is written down is at most one more: a new segment takes the point back by that.
+            lowered |= log.recovery_point() >= *offset;
+            log.truncate_to(*offset)?;
+        }
+        if lowered {
+            self.checkpoint_recovery_points()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// As [`Self::truncate_to`], for a log that begins anew.
+    pub fn truncate_fully_and_start_at(
+        &self,
+        topic_partition: &TopicPartition,
+        offset: i64,
+    ) -> Result<(), Error> {
+        if let Some(log) = self.get(topic_partition) {
+            log.truncate_fully_and_start_at(offset)?;
+        }
+        self.checkpoint_recovery_points()
     }
 }
 

@@ -3,10 +3,14 @@
 
 use tokio::sync::Mutex;
 use tokio::sync::MutexGuard;
+use tokio::sync::watch;
 
 /// The highest controller epoch that this broker has seen.
 #[derive(Debug)]
-pub struct ControllerEpoch(Mutex<i32>);
+pub struct ControllerEpoch {
+    newest: Mutex<i32>,
+    spoken: watch::Sender<bool>,
+}
 
 /// The order comes from a controller that has been replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -25,12 +29,20 @@ pub struct Admitted<'a>(#[expect(dead_code, reason = "held for its lock")] Mutex
 impl ControllerEpoch {
     /// Starts with the epoch that ZooKeeper knows, so that a controller replaced long ago is refused from the start.
     pub fn new(newest: i32) -> Self {
-        Self(Mutex::new(newest))
+        Self {
+            newest: Mutex::new(newest),
+            spoken: watch::Sender::new(false),
+        }
+    }
+
+    /// Whether any order was let in yet.
+    pub fn spoken(&self) -> watch::Receiver<bool> {
+        self.spoken.subscribe()
     }
 
     /// Lets an order in and remembers its epoch, unless a newer controller has spoken before.
     pub async fn admit(&self, epoch: i32) -> Result<Admitted<'_>, Stale> {
-        let mut newest = self.0.lock().await;
+        let mut newest = self.newest.lock().await;
         if epoch < *newest {
             return Err(Stale {
                 epoch,
@@ -38,6 +50,8 @@ impl ControllerEpoch {
             });
         }
         *newest = epoch;
+        self.spoken
+            .send_if_modified(|spoken| !std::mem::replace(spoken, true));
         Ok(Admitted(newest))
     }
 }
@@ -50,8 +64,10 @@ mod tests {
     async fn an_older_controller_is_refused_an_equal_one_is_not() {
         let epoch = ControllerEpoch::new(3);
         assert_eq!(epoch.admit(2).await.unwrap_err(), Stale { epoch: 2, newest: 3 });
+        assert!(!*epoch.spoken().borrow());
         assert!(epoch.admit(3).await.is_ok());
         assert!(epoch.admit(5).await.is_ok());
         assert!(epoch.admit(4).await.is_err());
+        assert!(*epoch.spoken().borrow());
     }
 }

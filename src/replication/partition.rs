@@ -247,20 +247,17 @@ impl Partition {
         })
     }
 
-    /// The controller named a leader that is not alive, perhaps none. The partition gets its log; if this broker led, it
-    /// does no more. The epoch is not taken note of, so that an order with a leader may repeat it, as in 0.8.2.2.
-    pub(crate) fn lose_leader(&self, log: Arc<Log>, checkpoint: i64) {
+    /// Gives the partition its log without changing its role: the controller named a leader that is not alive, perhaps
+    /// none. As in 0.8.2.2 a leader goes on and the epoch is not taken note of (ReplicaManager.makeFollowers).
+    pub(crate) fn attach_log(&self, log: Arc<Log>, checkpoint: i64) {
         let mut state = self.write_state();
         if state.log.is_none() {
             let high_watermark = self.known_high_watermark(&state, &log, checkpoint);
             state.log = Some(log);
             self.progress
                 .send_modify(|progress| progress.high_watermark = high_watermark);
+            self.publish(&state);
         }
-        if matches!(state.role, Role::Leader(_)) {
-            state.role = Role::Unassigned;
-        }
-        self.publish(&state);
     }
 
     /// Gives up its log and its role, so that the log can be deleted.

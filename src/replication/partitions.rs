@@ -238,7 +238,7 @@ impl Partitions {
             });
         }
         let Some(leader) = leader.and_then(alive) else {
-            partition.lose_leader(log, checkpoint);
+            partition.attach_log(log, checkpoint);
             tracing::warn!("{name}: no live leader at epoch {epoch}");
             return Ok(Transition::NoLeader);
         };

@@ -124,7 +124,9 @@ fn first_entry(bytes: &[u8]) -> Option<(usize, i64)> {
 pub(crate) enum OutOfRange {
     /// Go on there: the leader ends or begins there.
     Continue(Position),
-    /// Nothing here is of use: begin anew at this offset.
+    /// The leader ends there, before everything that is here.
+    Cut(i64),
+    /// The leader begins there, beyond everything that is here.
     Restart(i64),
     /// It has it by now.
     AskAgain,
@@ -134,7 +136,9 @@ pub(crate) enum OutOfRange {
 /// as far as the follower meanwhile (KAFKA-2143).
 pub(crate) fn out_of_range(asked: i64, (start, end): (i64, i64), leader: (i64, i64)) -> OutOfRange {
     let (leader_start, leader_end) = leader;
-    if leader_end < asked {
+    if leader_end < asked.min(start) {
+        OutOfRange::Cut(leader_end)
+    } else if leader_end < asked {
         OutOfRange::Continue(Position::before(leader_start.max(start), leader_end))
     } else if leader_start <= asked {
         OutOfRange::AskAgain
@@ -237,11 +241,13 @@ mod tests {
     fn out_of_range_is_judged_by_what_the_leader_has_now() {
         use OutOfRange::AskAgain;
         use OutOfRange::Continue;
+        use OutOfRange::Cut;
         use OutOfRange::Restart;
         for (asked, ours, leader, expected) in [
             // The leader ends before: its last message is compared, nothing is cut yet.
             (50, (0, 50), (0, 40), Continue(Position::before(0, 40))),
-            (50, (20, 50), (0, 10), Continue(Position::at(10))),
+            (50, (20, 50), (0, 20), Continue(Position::at(20))),
+            (50, (20, 50), (0, 19), Cut(19)),
             // Its disk is empty.
             (50, (0, 50), (0, 0), Continue(Position::at(0))),
             // It has caught up meanwhile: the answer was true, and is no more.

@@ -80,6 +80,13 @@ impl Store {
         }
     }
 
+    /// Takes a registration of this session back, and leaves the id unused for a moment, so that a controller sees it.
+    pub async fn unregister_broker(&self, id: BrokerId) -> Result<(), Error> {
+        self.delete(&paths::broker(id), None).await?;
+        sleep(GAP).await;
+        Ok(())
+    }
+
     /// Every registered broker, by id. A registration that cannot be understood is left out, with a warning.
     pub async fn brokers(&self) -> Result<Vec<BrokerRegistration>, Error> {
         Ok(self.registrations().await?.0)

@@ -163,6 +163,12 @@ impl Partition {
 
     /// Compares with what is there already, cuts off what the leader doesn't have, and appends the rest.
     fn take_messages(&self, log: &Log, copy: &mut Copy, messages: &[u8], logs: &Logs) -> Result<(), Error> {
+        let start = log.log_start_offset();
+        if copy.position.next < start {
+            // Retention has been faster than the comparison. Were the leader's end before, it would have said so.
+            copy.position = Position::at(start);
+            return Ok(());
+        }
         let mut theirs = messages;
         // The leader's log ends where nothing comes: what is beyond here was never there, or is not any more.
         let mut differs = messages.is_empty();
@@ -245,6 +251,10 @@ impl Partition {
         match out_of_range(asked, ours, leader) {
             OutOfRange::AskAgain => {}
             OutOfRange::Continue(position) => copy.position = position,
+            OutOfRange::Cut(to) => {
+                copy.position = Position::at(to);
+                self.cut(log, &mut copy, logs)?;
+            }
             OutOfRange::Restart(offset) => {
                 tracing::warn!(
                     "{name}: the leader starts at {offset}, beyond everything here; starting anew"

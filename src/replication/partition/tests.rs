@@ -331,14 +331,14 @@ async fn a_deposed_leader_serves_nobody_and_obeys_the_next_order() {
 }
 
 #[test]
-fn a_leader_that_is_said_to_be_none_stops_and_keeps_its_log() {
+fn a_leader_goes_on_while_the_controller_names_none() {
     let fixture = Fixture::led();
     fixture
         .partition
         .append(ProducedSet::new(set()), Acks::Leader)
         .unwrap();
-    fixture.partition.lose_leader(Arc::clone(&fixture.log), 0);
-    assert!(!fixture.partition.leads());
+    fixture.partition.attach_log(Arc::clone(&fixture.log), 0);
+    assert!(fixture.partition.leads());
     assert_eq!(fixture.partition.leader_epoch(), 0, "not recorded");
     assert_eq!(fixture.log.log_end_offset(), 1);
 }
@@ -453,6 +453,28 @@ fn an_outdated_answer_deletes_nothing() {
     assert_eq!(taken.unwrap(), Taken::All);
     assert_eq!(fixture.partition.next_fetch(4), Some(2));
     assert_eq!(fixture.bytes(), ours);
+}
+
+#[test]
+fn a_leader_that_ends_before_everything_here_is_followed_from_there() {
+    let fixture = Fixture::following(&[], 0);
+    let offset = 20;
+    fixture.log.truncate_fully_and_start_at(offset).unwrap();
+    fixture
+        .log
+        .append_replicated(&plain(offset, &["a", "b"]))
+        .unwrap();
+    fixture.follow(OTHER, 5);
+    fixture.follow(THIRD, 6);
+    fixture.lead(7, &[ME]);
+    assert_eq!(fixture.partition.high_watermark(), 22);
+    fixture.follow(OTHER, 4);
+    let leader = Leading::new(0, plain(0, &["x", "y"]));
+    assert_eq!(fixture.copy(&leader), [21, 2]);
+    assert_eq!(
+        (fixture.log.log_start_offset(), fixture.log.log_end_offset()),
+        (2, 2)
+    );
 }
 
 #[test]

@@ -51,6 +51,7 @@ impl Cluster {
         // Leaders that a test has moved are to stay where they are.
         let controller = Setup::of_kind(Kind::Reference, &connect)
             .set("auto.leader.rebalance.enable", "false")
+            .set("zookeeper.session.timeout.ms", "30000")
             .set("controlled.shutdown.enable", "false");
         let mut brokers = vec![controller.start()];
         let launched: Vec<_> = (1..)

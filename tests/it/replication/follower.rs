@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use super::cluster::Cluster;
 use super::cluster::SOON;
 use crate::support::Need;
@@ -10,6 +12,7 @@ use crate::support::broker::Kind;
 use crate::support::eventually::eventually;
 use crate::support::have;
 use crate::support::wire;
+use crate::support::znodes;
 
 /// A follower copies what its leader has and gets, byte for byte, and counts for `acks=-1`.
 fn copies(test: &str, leader: Kind, follower: Kind) {
@@ -86,6 +89,33 @@ fn a_follower_that_was_away_catches_up() {
     assert!(bytes > 500_000.0, "{bytes}");
     let lag = "kafka_server_fetcherlagmetrics_consumerlag{topic=\"away\",partition=\"1\"}";
     assert_eq!(metric(&cluster.brokers[2], lag), 0.0);
+}
+
+/// A controller of 0.8.2.2 compares ids only: while it looked elsewhere the broker went and came back, and for the controller
+/// nothing has happened. The reference would not be told its roles before it is restarted again.
+#[test]
+fn a_broker_whose_absence_nobody_noticed_is_told_its_roles() {
+    if !have(&[Need::Reference, Need::Python, Need::Gregor]) {
+        return;
+    }
+    let mut cluster = Cluster::start("unnoticed", &[Kind::Gregor; 2]);
+    cluster.create("unnoticed", &[1, 2], &[]);
+    cluster.write(1, "unnoticed", -1, &["a"]);
+    cluster.brokers[0].freeze();
+    cluster.brokers[2].kill();
+    eventually("its session is over", SOON, || {
+        let left = znodes::node(&cluster.connect, "/brokers/ids/2");
+        left.map_or(Ok(()), |node| Err(format!("{node:?}")))
+    });
+    cluster.restart(2);
+    cluster.brokers[0].signal(Signal::CONT);
+    cluster.wait_for_isr("unnoticed", 0, &[1]);
+    cluster.wait_for_isr("unnoticed", 0, &[1, 2]);
+    cluster.write(1, "unnoticed", -1, &["b"]);
+    assert!(
+        cluster.brokers[2].output().contains("no controller has spoken"),
+        "it was not noticed at first"
+    );
 }
 
 /// A replica that is told to stop does, and one that is deleted leaves nothing; orders come twice and do no harm.

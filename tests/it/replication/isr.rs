@@ -29,7 +29,7 @@ fn a_follower_that_stands_still_goes_and_comes_back() {
     });
     cluster.create("still", &[1, 2], &["min.insync.replicas=2"]);
     cluster.write(1, "still", -1, &["a"]);
-    cluster.brokers[2].signal(Signal::STOP);
+    cluster.brokers[2].freeze();
     // In sync by the book, so that it is written; and then it is not.
     assert_eq!(
         cluster.produce(1, "still", -1, &["b"]),
@@ -71,7 +71,7 @@ fn an_isr_can_be_changed_after_somebody_else_wrote_it() {
         .and_then(|node| node.data)
         .unwrap();
     znodes::set(&cluster.connect, &[(path, state.as_bytes())]);
-    cluster.brokers[2].signal(Signal::STOP);
+    cluster.brokers[2].freeze();
     cluster.wait_for_isr("version", 0, &[1]);
     cluster.write(1, "version", -1, &["a"]);
     cluster.brokers[2].signal(Signal::CONT);

@@ -371,6 +371,27 @@ impl Broker {
         rustix::process::kill_process(self.pid(), signal).expect("signal a child that was not waited for");
     }
 
+    /// Stops it in its tracks, and waits until every thread has: some may still run when the signal is sent.
+    #[track_caller]
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.pid().as_raw_nonzero());
+        eventually("every thread stands still", START, || {
+            let states = std::fs::read_dir(&tasks).unwrap().map(|task| {
+                let stat = std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap_or_default();
+                // The name before may hold anything, also parentheses.
+                let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+                state.unwrap_or('?')
+            });
+            let states: String = states.collect();
+            if states.chars().all(|state| state == 'T') {
+                Ok(())
+            } else {
+                Err(states)
+            }
+        });
+    }
+
     /// Its exit status if it has ended by itself.
     pub(crate) fn exited(&mut self) -> Option<ExitStatus> {
         self.child
