@@ -13,13 +13,13 @@ use crate::message::Error;
 use crate::message::MIN_MESSAGE_LEN;
 use crate::message::Message;
 pub use crate::message::builder::SetBuilder;
-use crate::message::compression::Framing;
-use crate::message::compression::Unwrapped;
-use crate::message::compression::put_at;
-use crate::message::compression::wrap;
 use crate::message::entry::EntryHeader;
 use crate::message::entry::HEADER_LEN;
 use crate::message::entry::entries;
+use crate::message::framing::Framing;
+use crate::message::patch::put_at;
+use crate::message::wrapper::Unwrapped;
+use crate::message::wrapper::wrap;
 
 /// The level at which gzip makes the fewest bytes.
 const HARDEST_GZIP: u32 = 9;

@@ -24,7 +24,10 @@ use super::wire;
 use super::znodes;
 
 /// Long enough for a restart that has to wait until the session of its killed predecessor is over.
-const START: Duration = Duration::from_secs(40);
+const START: Duration = Duration::from_secs(60);
+
+/// How long a broker that was started again is waited for to hear of its topics.
+const TOLD: Duration = Duration::from_secs(5);
 
 /// How much of its output is printed when a test fails.
 const LINES_ON_FAILURE: usize = 200;
@@ -267,6 +270,21 @@ impl Broker {
         }
         self.launch();
         self.wait_until_ready();
+        // It serves before its controller has told it of anything. What lies there may be of no topic any more.
+        within(TOLD, || {
+            let seen = wire::metadata(self.address()).ok()?;
+            (self.has_logs() <= !seen.topics.is_empty()).then_some(())
+        });
+    }
+
+    /// Whether there is a partition's directory in its data directory.
+    fn has_logs(&self) -> bool {
+        let entries = std::fs::read_dir(self.data()).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.into_iter().any(|name| {
+            name.rsplit_once('-')
+                .is_some_and(|(_, number)| number.parse::<u32>().is_ok())
+        })
     }
 
     /// Starts it on the data it has without waiting: in a cluster others may have to come first.
