@@ -221,6 +221,9 @@ impl Cluster {
             let copied = Command::new("cp").arg("-r").args([broker.data(), at]).status();
             assert!(copied.unwrap().success(), "copy the data");
         }
+        for (number, output) in self.ensemble.outputs().iter().enumerate() {
+            std::fs::write(at.join(format!("zookeeper-{number}")), output).unwrap();
+        }
         let tree = znodes::tree(&self.connect);
         std::fs::write(at.join("znodes"), format!("{tree:#?}")).unwrap();
     }

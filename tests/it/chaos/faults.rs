@@ -64,6 +64,14 @@ impl Cluster {
                 (0..self.ensemble.len()).for_each(|number| self.ensemble.freeze(number));
                 return Harm::ServersFrozen;
             }
+            Fault::ZooKeeperSplit => {
+                let leader = self.ensemble.leader().unwrap_or(0) + BROKERS;
+                let others = Self::servers().filter(|server| *server != leader);
+                let cuts = others
+                    .flat_map(|other| [(leader, other), (other, leader)])
+                    .collect();
+                return self.cut(cuts);
+            }
             Fault::Resignation => {
                 // Nobody may be controller at this moment, or ZooKeeper be away.
                 znodes::try_delete(&self.connect, "/controller");
@@ -120,10 +128,16 @@ impl Cluster {
             Fault::CutOneWay => vec![(victim, (victim + 1) % BROKERS)],
             Fault::CutFromZooKeeper => both_ways(&mut Self::servers()),
             Fault::CutOff => both_ways(&mut others().chain(Self::servers())),
-            Fault::ZooKeeperLeader | Fault::ZooKeeperKilled | Fault::ZooKeeperFrozen | Fault::Resignation => {
-                unreachable!("not of a broker")
-            }
+            Fault::ZooKeeperLeader
+            | Fault::ZooKeeperKilled
+            | Fault::ZooKeeperFrozen
+            | Fault::ZooKeeperSplit
+            | Fault::Resignation => unreachable!("not of a broker"),
         };
+        self.cut(cuts)
+    }
+
+    fn cut(&mut self, cuts: Vec<(usize, usize)>) -> Harm {
         // Another fault may have cut some of these already.
         let cuts: Vec<_> = cuts.into_iter().filter(|cut| self.cuts.insert(*cut)).collect();
         for (from, to) in &cuts {

@@ -44,12 +44,14 @@ pub(super) enum Fault {
     ZooKeeperKilled,
     /// The whole ensemble is stopped by SIGSTOP for longer than the sessions.
     ZooKeeperFrozen,
+    /// The leader of the ensemble does not hear of the other servers any more, nor they of it; brokers do.
+    ZooKeeperSplit,
     /// The controller loses its office, but nothing else.
     Resignation,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Kill,
         Self::Bounce,
         Self::Stop,
@@ -62,6 +64,7 @@ impl Fault {
         Self::ZooKeeperLeader,
         Self::ZooKeeperKilled,
         Self::ZooKeeperFrozen,
+        Self::ZooKeeperSplit,
         Self::Resignation,
     ];
 
@@ -69,7 +72,23 @@ impl Fault {
     pub(super) fn is_of_zookeeper(self) -> bool {
         matches!(
             self,
-            Self::ZooKeeperLeader | Self::ZooKeeperKilled | Self::ZooKeeperFrozen
+            Self::ZooKeeperLeader | Self::ZooKeeperKilled | Self::ZooKeeperFrozen | Self::ZooKeeperSplit
+        )
+    }
+
+    /// Whether the others can do without the broker that it strikes, and know it: its session ends, or it is back at once.
+    /// Not one that goes on telling ZooKeeper which followers it has lost.
+    fn is_survived(self) -> bool {
+        matches!(
+            self,
+            Self::Kill
+                | Self::Bounce
+                | Self::Stop
+                | Self::Freeze
+                | Self::Stall
+                | Self::CutFromZooKeeper
+                | Self::CutOff
+                | Self::Resignation
         )
     }
 }
@@ -149,6 +168,14 @@ impl Round {
             hold: SESSION + Duration::from_millis(random.u64(700..2200)),
             settle: random.f64() < 0.6,
         }
+    }
+}
+
+impl Round {
+    /// Whether every partition that had all its replicas in sync has to have a leader before anything is mended.
+    pub(super) fn is_survived(&self) -> bool {
+        let brokers = self.blows.iter().filter(|blow| blow.fault != Fault::Resignation);
+        brokers.count() <= 1 && self.blows.iter().all(|blow| blow.fault.is_survived())
     }
 }
 

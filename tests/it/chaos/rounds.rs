@@ -42,6 +42,8 @@ pub(super) struct Rounds {
     topics: Vec<String>,
     /// Topics that were deleted since the last time all was done.
     deleted: Vec<String>,
+    /// Whether all replicas were in sync when the last round ended.
+    in_sync: bool,
     summary: Summary,
 }
 
@@ -52,6 +54,8 @@ struct Summary {
     wishes: BTreeMap<&'static str, usize>,
     /// The slowest return of leaders, and when.
     slowest: (Duration, usize),
+    /// The slowest return of producers while one broker was away.
+    slowest_failover: (Duration, usize),
     /// Rounds after which leaders came back too late.
     late: Vec<String>,
 }
@@ -73,6 +77,7 @@ impl Rounds {
             leader_limit: Duration::from_secs(number("GREGOR_CHAOS_LEADER_SECONDS", 30)),
             topics: Vec::new(),
             deleted: Vec::new(),
+            in_sync: true,
             summary: Summary::default(),
         }
     }
@@ -107,7 +112,13 @@ impl Rounds {
             harm.push(self.cluster.strike(*blow, &standing, &mut struck));
             *self.summary.faults.entry(blow.fault).or_default() += 1;
         }
-        wait(round.hold);
+        let struck_at = Instant::now();
+        let over = if self.in_sync && round.is_survived() {
+            format!(", over after {:.1} s", self.survived(round)?.as_secs_f64())
+        } else {
+            String::new()
+        };
+        wait(round.hold.saturating_sub(struck_at.elapsed()));
         let done = format!("{harm:?}");
         let held = started.elapsed();
         for harm in harm {
@@ -117,12 +128,13 @@ impl Rounds {
         let leaders = self.leaders(round)?;
         let progress = self.progress()?;
         let mut line = format!(
-            "{round} {done}: {:.1} s, leaders {:.1} s, all acknowledged {:.1} s",
+            "{round} {done}: {:.1} s{over}, leaders {:.1} s, all acknowledged {:.1} s",
             held.as_secs_f64(),
             leaders.as_secs_f64(),
             progress.as_secs_f64()
         );
-        if round.settle || verdict_due {
+        self.in_sync = round.settle || verdict_due;
+        if self.in_sync {
             let settled = self.settle()?;
             line += &format!(", in sync {:.1} s", settled.as_secs_f64());
         }
@@ -204,13 +216,25 @@ impl Rounds {
             }
         });
         let took = led.ok_or_else(|| format!("not within {SETTLE:?}: {last}"))?;
+        self.judge(took, round, &last);
+        self.summary.slowest = self.summary.slowest.max((took, round.number));
+        Ok(took)
+    }
+
+    /// Every partition can be written to although nothing is mended; how long that took.
+    fn survived(&mut self, round: &Round) -> Result<Duration, String> {
+        let took = self.progress()?;
+        self.judge(took, round, "while a broker is away");
+        self.summary.slowest_failover = self.summary.slowest_failover.max((took, round.number));
+        Ok(took)
+    }
+
+    fn judge(&mut self, took: Duration, round: &Round, last: &str) {
         if took > self.leader_limit {
             let late = format!("{round}: leaders only after {:.1} s: {last}", took.as_secs_f64());
             report(&late);
             self.summary.late.push(late);
         }
-        self.summary.slowest = self.summary.slowest.max((took, round.number));
-        Ok(took)
     }
 
     /// Every producer gets an acknowledgement; how long that took.
@@ -265,18 +289,21 @@ impl Rounds {
             faults,
             wishes,
             slowest: (slowest, at),
+            slowest_failover: (failover, failed_over_at),
             late,
         } = &self.summary;
         let book = self.load.book();
         format!(
             "seed {}: {rounds} of {count} rounds, faults {faults:?}, {wishes:?}\n\
              {} messages acknowledged, all of them there and in order; {} requests failed, {} messages are there twice \
-             because they were sent twice\nslowest leaders: {:.1} s, in round {at}; too late: {late:#?}",
+             because they were sent twice\nslowest leaders: {:.1} s, in round {at}; producers without one of the brokers: {:.1} s, in \
+             round {failed_over_at}; too late: {late:#?}",
             self.seed,
             book.acknowledged,
             book.failed,
             self.verdict.duplicates,
             slowest.as_secs_f64(),
+            failover.as_secs_f64(),
         )
     }
 }

@@ -138,6 +138,14 @@ impl Ensemble {
         self.servers[number].signal(Signal::CONT);
     }
 
+    /// Everything that each of them has written to its outputs.
+    pub(crate) fn outputs(&self) -> Vec<String> {
+        let log = |server: &Server| fs::read(server.folder.path().join("log")).unwrap_or_default();
+        let logs = self.servers.iter().map(log);
+        logs.map(|log| String::from_utf8_lossy(&log).into_owned())
+            .collect()
+    }
+
     fn write_settings(&self, number: usize) {
         let folder = self.servers[number].folder.path();
         let data = folder.join("data");
