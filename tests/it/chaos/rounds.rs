@@ -113,12 +113,13 @@ impl Rounds {
             *self.summary.faults.entry(blow.fault).or_default() += 1;
         }
         let struck_at = Instant::now();
+        wait(round.hold);
         let over = if self.in_sync && round.is_survived() {
-            format!(", over after {:.1} s", self.survived(round)?.as_secs_f64())
+            let took = self.survived(round, struck_at)?;
+            format!(", all acknowledged {:.1} s after it began", took.as_secs_f64())
         } else {
             String::new()
         };
-        wait(round.hold.saturating_sub(struck_at.elapsed()));
         let done = format!("{harm:?}");
         let held = started.elapsed();
         for harm in harm {
@@ -222,8 +223,10 @@ impl Rounds {
     }
 
     /// Every partition can be written to although nothing is mended; how long that took.
-    fn survived(&mut self, round: &Round) -> Result<Duration, String> {
-        let took = self.progress()?;
+    fn survived(&mut self, round: &Round, struck_at: Instant) -> Result<Duration, String> {
+        // Sessions have ended by now: what is acknowledged is acknowledged by those who are left.
+        self.progress()?;
+        let took = struck_at.elapsed();
         self.judge(took, round, "while a broker is away");
         self.summary.slowest_failover = self.summary.slowest_failover.max((took, round.number));
         Ok(took)
