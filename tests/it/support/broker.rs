@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Child;
@@ -94,6 +95,18 @@ impl Setup {
             Kind::Gregor => setup.set("metrics.listen", format!("127.0.0.1:{metrics_port}")),
             // A virtual machine that starts on a busy machine stands still for seconds.
             Kind::Reference => setup.set("zookeeper.session.timeout.ms", "6000"),
+        }
+    }
+
+    /// On a host of its own instead of the loopback interface.
+    pub(crate) fn at(self, host: Ipv4Addr) -> Self {
+        let (kind, metrics_port) = (self.kind, self.metrics_port);
+        let setup = self
+            .set("host.name", host.to_string())
+            .set("advertised.host.name", host.to_string());
+        match kind {
+            Kind::Gregor => setup.set("metrics.listen", format!("{host}:{metrics_port}")),
+            Kind::Reference => setup,
         }
     }
 
@@ -359,7 +372,7 @@ impl Broker {
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.setup.port))
+        SocketAddr::from((self.host(), self.setup.port))
     }
 
     /// The same as clients want it.
@@ -379,7 +392,11 @@ impl Broker {
 
     /// Where Gregor serves its metrics.
     pub(crate) fn metrics_address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.setup.metrics_port))
+        SocketAddr::from((self.host(), self.setup.metrics_port))
+    }
+
+    fn host(&self) -> Ipv4Addr {
+        self.setup.settings["host.name"].parse().expect("an address")
     }
 
     pub(crate) fn pid(&self) -> Pid {
