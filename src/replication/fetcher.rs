@@ -124,10 +124,12 @@ impl Fetcher {
                 wait(next_due(&copies), &mut changes).await;
                 continue;
             };
+            // Of its own: an order that is heard, and then the answer comes first, is still to be taken.
+            let mut heard = changes.clone();
             let fetched = tokio::select! {
                 fetched = self.fetch(&mut connection, &request) => Some(fetched),
                 // The answer may take long, and the new partitions are not in it.
-                () = settled(&mut changes) => None,
+                () = settled(&mut heard) => None,
             };
             match fetched {
                 Some(Ok(response)) => {
@@ -144,10 +146,7 @@ impl Fetcher {
                     }
                     wait(Some(Instant::now() + pause.next()), &mut changes).await;
                 }
-                None => {
-                    connection = None;
-                    changes.mark_changed();
-                }
+                None => connection = None,
             }
         }
     }

@@ -53,8 +53,8 @@ struct FakeState {
     /// Partition and offset of every fetch.
     asked: Vec<(i32, i64)>,
     client_ids: Vec<Option<String>>,
-    /// Whether it answers when a request's time is up, rather than never.
-    keeps_time: bool,
+    /// After how long it answers that there is nothing, if it ever does.
+    answers_after: Option<Duration>,
     /// Requests that it sat on and that were given up.
     given_up: usize,
 }
@@ -126,9 +126,9 @@ impl Handler for FakeLeader {
                 if settled {
                     return Reply::Send(FetchResponse { topics }.into());
                 }
-                if self.state().keeps_time {
+                if let Some(after) = self.state().answers_after {
                     return Reply::Later(Box::pin(async move {
-                        sleep(request.max_wait.min(Duration::from_millis(20))).await;
+                        sleep(request.max_wait.min(after)).await;
                         Reply::Send(FetchResponse { topics }.into())
                     }));
                 }
@@ -320,7 +320,7 @@ async fn a_partition_that_fails_rests_and_holds_up_no_other() {
     let fixture = Fixture::start().await;
     {
         let mut state = fixture.leader.state();
-        state.keeps_time = true;
+        state.answers_after = Some(Duration::from_millis(20));
         state.errors.insert(0, ErrorCode::NotLeaderForPartition);
         let mut damaged = messages(0, &["damaged"]);
         *damaged.last_mut().unwrap() ^= 1;
@@ -394,7 +394,7 @@ async fn orders_wait_for_no_fetch() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_deleted_over_an_outdated_answer() {
     let fixture = Fixture::start().await;
-    fixture.leader.state().keeps_time = true;
+    fixture.leader.state().answers_after = Some(Duration::from_millis(20));
     fixture.leader.state().logs.insert(0, messages(0, &["a", "b"]));
     fixture.order(OTHER, 0, &[0]);
     fixture.until("both messages are here", |on| on.end(0) == 2).await;
@@ -424,4 +424,19 @@ async fn a_leader_that_was_away_is_found_again() {
     let port = u16::try_from(fixture.endpoint.port).unwrap();
     (_, fixture.leader_trigger) = serve(&fixture.leader, port).await;
     fixture.until("it goes on", |on| on.end(0) == 1).await;
+}
+
+/// The answer to the fetch under way comes while more orders are waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_taken_also_when_an_answer_comes_first() {
+    let fixture = Fixture::start().await;
+    fixture.leader.state().answers_after = Some(SETTLE / 2);
+    for number in 0..10 {
+        fixture.order(OTHER, 0, &[number]);
+        fixture
+            .until("it is asked for the partition", |on| {
+                !on.leader.asked(number).is_empty()
+            })
+            .await;
+    }
 }
