@@ -89,7 +89,8 @@ impl Setup {
         };
         match kind {
             Kind::Gregor => setup.set("metrics.listen", format!("127.0.0.1:{metrics_port}")),
-            Kind::Reference => setup,
+            // A virtual machine that starts on a busy machine stands still for seconds.
+            Kind::Reference => setup.set("zookeeper.session.timeout.ms", "6000"),
         }
     }
 
