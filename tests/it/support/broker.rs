@@ -176,7 +176,7 @@ impl Setup {
             child: None,
             under: Vec::new(),
             environment: Vec::new(),
-            launches: 0,
+            reference_launches: 0,
         }
     }
 }
@@ -189,8 +189,8 @@ pub(crate) struct Broker {
     /// What it runs under: a program with arguments, which are followed by its own command line.
     under: Vec<String>,
     environment: Vec<(String, String)>,
-    /// How often it was started.
-    launches: usize,
+    /// How often it was started as the reference.
+    reference_launches: usize,
 }
 
 impl Broker {
@@ -229,7 +229,23 @@ impl Broker {
                 .spawn()
                 .unwrap_or_else(|error| panic!("start {command:?}: {error}")),
         );
-        self.launches += 1;
+        if self.setup.kind == Kind::Reference {
+            self.reference_launches += 1;
+        }
+    }
+
+    /// From the next start on it is a broker of this kind, with the same id, address and data.
+    pub(crate) fn turn_into(&mut self, kind: Kind) {
+        assert!(self.child.is_none(), "it runs");
+        self.setup.kind = kind;
+        let metrics = format!("127.0.0.1:{}", self.setup.metrics_port);
+        // The reference takes no offence at settings that it doesn't know.
+        self.setup.settings.insert("metrics.listen".to_owned(), metrics);
+    }
+
+    /// Which implementation it is.
+    pub(crate) fn kind(&self) -> Kind {
+        self.setup.kind
     }
 
     /// From the next start on it runs under this program; under none if there is none.
@@ -361,7 +377,7 @@ impl Broker {
                     .output()
                     .matches("], started (kafka.server.KafkaServer)")
                     .count();
-                if said == self.launches {
+                if said == self.reference_launches {
                     Ok(())
                 } else {
                     Err("not started".to_owned())
