@@ -635,16 +635,3 @@ fn sets_cut_anywhere_keep_their_complete_entries() {
         );
     }
 }
-
-#[test]
-fn a_compressed_set_is_known_by_its_first_entry() {
-    let set = |codec| {
-        let mut set = SetBuilder::new(codec);
-        set.push(None, Some(b"value"));
-        ProducedSet::new(set.build().unwrap())
-    };
-    assert!(!set(Codec::None).begins_compressed());
-    assert!(set(Codec::Gzip).begins_compressed());
-    assert!(!ProducedSet::new(BytesMut::new()).begins_compressed());
-    assert!(!ProducedSet::new(BytesMut::from(&[0_u8; 13][..])).begins_compressed());
-}
