@@ -83,10 +83,12 @@ impl Cluster {
             Victim::Controller => standing.controller,
             Victim::Leader(partition) => standing.leaders[partition],
             Victim::Broker(id) => Some(id),
+            Victim::Same => None,
         };
         let first = meant.unwrap_or(0);
-        let candidates = (first..first + BROKERS).map(|id| id % BROKERS);
-        let Some(victim) = candidates.into_iter().find(|id| !struck.contains(id)) else {
+        let mut candidates = (first..first + BROKERS).map(|id| id % BROKERS);
+        let same = struck.last().copied().filter(|_| blow.victim == Victim::Same);
+        let Some(victim) = same.or_else(|| candidates.find(|id| !struck.contains(id))) else {
             return Harm::Nothing;
         };
         struck.push(victim);
