@@ -54,13 +54,18 @@ tests/reference/kafka jars > /dev/null
 [[ ${1:-} != --only-install ]] || exit 0
 
 # Tests that could not do their work end well as far as cargo knows: the list tells them apart.
-GREGOR_SKIPPED=$(mktemp)
-export GREGOR_SKIPPED
-trap 'rm -f "$GREGOR_SKIPPED"' EXIT
+folder=$(mktemp -d)
+export GREGOR_SKIPPED=$folder/skipped
+trap 'rm -rf "$folder"' EXIT
 outcome=0
-cargo test --locked "$@" || outcome=$?
+cargo test --locked "$@" 2>&1 | tee "$folder/output" || outcome=$?
 if [[ -s $GREGOR_SKIPPED ]]; then
   echo "$(wc -l < "$GREGOR_SKIPPED") tests were skipped:"
   sort "$GREGOR_SKIPPED"
+fi
+# Once more without what the brokers said, which is long.
+if ((outcome)); then
+  echo "What failed:"
+  grep -A 3 "panicked at" "$folder/output" | cut -c 1-600 || true
 fi
 exit "$outcome"

@@ -89,6 +89,8 @@ pub fn spread(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn ids(ids: &[i32]) -> Vec<BrokerId> {
@@ -154,5 +156,53 @@ mod tests {
         assert_eq!(spread(&ids(&[1]), 1, 0, start), Err(Error::NoReplicas));
         let one = spread(&ids(&[7]), 2, 1, start).unwrap();
         assert_eq!(one.into_values().collect::<Vec<_>>(), [ids(&[7]), ids(&[7])]);
+    }
+
+    #[test]
+    fn replicas_are_placed_where_the_reference_places_them() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/fixtures/tables/replica-assignment.json"
+        );
+        let table: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let rows = table["rows"].as_array().unwrap();
+        assert!(rows.len() > 500);
+        for row in rows {
+            let number = |key: &str| usize::try_from(row[key].as_i64().unwrap().max(0)).unwrap();
+            let brokers: Vec<i32> = serde_json::from_value(row["brokers"].clone()).unwrap();
+            let start = Start {
+                broker: number("start_index"),
+                shift: number("start_index"),
+                partition: number("start_partition"),
+            };
+            let placed = spread(
+                &ids(&brokers),
+                number("partitions"),
+                number("replication_factor"),
+                start,
+            );
+            match placed {
+                Ok(assignment) => {
+                    let assignment: BTreeMap<_, Vec<i32>> = assignment
+                        .into_iter()
+                        .map(|(partition, replicas)| {
+                            (
+                                partition.to_string(),
+                                replicas.into_iter().map(|id| id.0).collect(),
+                            )
+                        })
+                        .collect();
+                    assert_eq!(serde_json::json!(assignment), row["assignment"], "{row}");
+                }
+                Err(error) => {
+                    let expected = row["error"].as_str().unwrap_or_else(|| panic!("{row}"));
+                    assert_eq!(
+                        format!("kafka.admin.AdminOperationException: {error}"),
+                        expected,
+                        "{row}"
+                    );
+                }
+            }
+        }
     }
 }

@@ -47,6 +47,8 @@ impl TopicFilter {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -69,5 +71,48 @@ mod tests {
         assert!(TopicFilter::all().includes("anything"));
         let bad = TopicFilter::new("t(").unwrap_err();
         assert_eq!(bad.to_string(), "t( is an invalid regex.");
+    }
+
+    #[test]
+    fn expressions_choose_what_the_reference_chooses() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/fixtures/tables/topic-filters.json"
+        );
+        let table: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let topics = [
+            "t",
+            "t1",
+            "a",
+            "b",
+            "ab",
+            "axb",
+            "a.b",
+            "T",
+            "tt",
+            "__consumer_offsets",
+            "zz",
+        ];
+        let rows = table["rows"].as_array().unwrap();
+        assert!(rows.len() > 10);
+        for row in rows {
+            match TopicFilter::new(row["given"].as_str().unwrap()) {
+                Ok(filter) => {
+                    let chosen: Vec<_> = topics
+                        .into_iter()
+                        .filter(|topic| filter.includes(topic))
+                        .collect();
+                    assert_eq!(
+                        serde_json::json!(chosen),
+                        row["white_list_with_internal"],
+                        "{row}"
+                    );
+                }
+                Err(error) => assert_eq!(
+                    format!("java.lang.RuntimeException: {error}"),
+                    row["error"].as_str().unwrap_or_else(|| panic!("{row}")),
+                ),
+            }
+        }
     }
 }

@@ -42,6 +42,9 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 /// How long a host is questioned about what is wrong with it.
 const DIAGNOSIS_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long a host is asked for its version, which nothing depends on.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Where ZooKeeper is and how to talk to it.
 #[derive(Clone)]
 pub struct Config {
@@ -173,7 +176,7 @@ impl Sessions {
     /// Release and distance of the ensemble, for people to read.
     pub async fn describe_server(&self) -> Result<ServerDescription, Error> {
         let round_trip = self.current()?.round_trip().await?;
-        let version = servers::version(&self.0.hosts, DIAGNOSIS_TIMEOUT).await;
+        let version = servers::version(&self.0.hosts, VERSION_TIMEOUT).await;
         Ok(ServerDescription { version, round_trip })
     }
 

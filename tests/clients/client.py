@@ -3,11 +3,16 @@
 client.py serve BOOTSTRAP                          reads commands, answers each with one line; both are JSON
 client.py load BOOTSTRAP TOPIC SENDER ACKS         sends numbered messages until it is killed; prints "<number> <offset>"
                                                    for each that was acknowledged
+client.py steady BOOTSTRAP TOPIC SENDER            sends numbered messages to all partitions in turn, a few hundred per
+                                                   second, whatever happens to brokers, until its input ends; prints
+                                                   "<partition> <offset> <message>" for each that was acknowledged
+client.py follow BOOTSTRAP TOPIC ...               consumes until it is killed; prints "<topic> <partition> <offset> <message>"
 """
 
 import json
 import logging
 import sys
+import threading
 import time
 import traceback
 
@@ -139,5 +144,50 @@ def load(bootstrap, topic, sender, level):
             time.sleep(0.01)
 
 
+def partitions(look, topic):
+    """Waits for a topic that was created a moment ago."""
+    while not (found := look(topic)):
+        time.sleep(0.1)
+    return sorted(found)
+
+
+def steady(bootstrap, topic, sender):
+    # One request at a time to each broker keeps the order when one is sent again.
+    producer = KafkaProducer(
+        bootstrap_servers=bootstrap.split(","), api_version=VERSION, acks="all", linger_ms=2, retries=1_000_000,
+        max_in_flight_requests_per_connection=1, retry_backoff_ms=50, request_timeout_ms=120_000, max_block_ms=120_000,
+    )
+
+    def note(message):
+        def written(metadata):
+            sys.stdout.write("%d %d %s\n" % (metadata.partition, metadata.offset, message))
+            sys.stdout.flush()
+        return written
+
+    numbers, ended = partitions(producer.partitions_for, topic), threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    number = 0
+    while not ended.is_set():
+        for partition in numbers:
+            message = "%s %06d" % (sender, number)
+            future = producer.send(topic, value=message.encode(), partition=partition)
+            future.add_callback(note(message))
+            number += 1
+        time.sleep(0.01)
+    producer.flush(PATIENCE)
+
+
+def follow(bootstrap, *topics):
+    consumer = KafkaConsumer(
+        bootstrap_servers=bootstrap.split(","), api_version=VERSION, auto_offset_reset="earliest", retry_backoff_ms=50,
+    )
+    consumer.assign([TopicPartition(topic, number) for topic in topics for number in partitions(consumer.partitions_for_topic, topic)])
+    while True:
+        for at, records in consumer.poll(200).items():
+            for record in records:
+                print(at.topic, at.partition, record.offset, record.value.decode())
+        sys.stdout.flush()
+
+
 logging.basicConfig(level=logging.CRITICAL)
-{"serve": serve, "load": load}[sys.argv[1]](*sys.argv[2:])
+{"serve": serve, "load": load, "steady": steady, "follow": follow}[sys.argv[1]](*sys.argv[2:])

@@ -25,7 +25,7 @@ mod shutdown;
 const NEEDS: [Need; 4] = [Need::Gregor, Need::Reference, Need::ZooKeeper, Need::Python];
 
 /// Time for a session to end and everything that follows from it.
-const FAILOVER: Duration = Duration::from_secs(20);
+const FAILOVER: Duration = Duration::from_secs(30);
 
 /// A controller of Gregor with id 0 and brokers of the reference with the next ids.
 struct Mixed {

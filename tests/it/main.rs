@@ -29,6 +29,7 @@ mod readme;
 mod recorded;
 mod registration;
 mod replication;
+mod rolling_replacement;
 mod running;
 mod scale;
 mod support;

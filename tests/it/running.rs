@@ -242,7 +242,7 @@ fn the_banner_tells_what_one_wants_to_know() {
     let terminal = Running::start(script, None);
     let said = eventually("the banner", SOON, || {
         let said = String::from_utf8_lossy(&terminal.stdout()).replace('\r', "");
-        if said.contains("Try:") {
+        if said.contains("--topic test\n") {
             Ok(said)
         } else {
             Err(said)

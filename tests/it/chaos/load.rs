@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use gregor::message::Codec;
-use gregor::message::entry::deep_entries;
+use gregor::message::wrapper::deep_entries;
 use gregor::protocol::ApiKey;
 use gregor::protocol::produce::ProduceRequest;
 use serde_json::Value;

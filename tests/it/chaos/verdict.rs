@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
-use gregor::message::entry::deep_entries;
 use gregor::message::entry::entries;
+use gregor::message::wrapper::deep_entries;
 
 use super::book::Book;
 use super::book::Label;

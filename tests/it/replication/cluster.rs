@@ -1,6 +1,5 @@
 //! Several brokers in one chroot, and what tests ask of them.
 
-use std::path::Path;
 use std::time::Duration;
 
 use gregor::message::Codec;
@@ -21,6 +20,7 @@ use crate::support::requests::offsets;
 use crate::support::requests::produce;
 use crate::support::requests::set;
 use crate::support::scratch;
+use crate::support::segments::log_bytes;
 use crate::support::znodes;
 use crate::support::zookeeper::Version;
 use crate::support::zookeeper::ZooKeeper;
@@ -245,18 +245,4 @@ impl Cluster {
             );
         }
     }
-}
-
-/// All segments of a log, one after the other.
-pub(super) fn log_bytes(directory: &Path) -> Vec<u8> {
-    let entries = std::fs::read_dir(directory).unwrap();
-    let mut segments: Vec<_> = entries
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
-        .collect();
-    segments.sort();
-    segments
-        .iter()
-        .flat_map(|path| std::fs::read(path).unwrap())
-        .collect()
 }

@@ -25,7 +25,10 @@ use super::wire;
 use super::znodes;
 
 /// Long enough for a restart that has to wait until the session of its killed predecessor is over.
-const START: Duration = Duration::from_secs(40);
+const START: Duration = Duration::from_secs(60);
+
+/// How long a broker that was started again is waited for to hear of its topics.
+const TOLD: Duration = Duration::from_secs(5);
 
 /// How much of its output is printed when a test fails.
 const LINES_ON_FAILURE: usize = 200;
@@ -90,7 +93,8 @@ impl Setup {
         };
         match kind {
             Kind::Gregor => setup.set("metrics.listen", format!("127.0.0.1:{metrics_port}")),
-            Kind::Reference => setup,
+            // A virtual machine that starts on a busy machine stands still for seconds.
+            Kind::Reference => setup.set("zookeeper.session.timeout.ms", "6000"),
         }
     }
 
@@ -172,7 +176,7 @@ impl Setup {
             child: None,
             under: Vec::new(),
             environment: Vec::new(),
-            launches: 0,
+            reference_launches: 0,
         }
     }
 }
@@ -185,8 +189,8 @@ pub(crate) struct Broker {
     /// What it runs under: a program with arguments, which are followed by its own command line.
     under: Vec<String>,
     environment: Vec<(String, String)>,
-    /// How often it was started.
-    launches: usize,
+    /// How often it was started as the reference.
+    reference_launches: usize,
 }
 
 impl Broker {
@@ -225,7 +229,23 @@ impl Broker {
                 .spawn()
                 .unwrap_or_else(|error| panic!("start {command:?}: {error}")),
         );
-        self.launches += 1;
+        if self.setup.kind == Kind::Reference {
+            self.reference_launches += 1;
+        }
+    }
+
+    /// From the next start on it is a broker of this kind, with the same id, address and data.
+    pub(crate) fn turn_into(&mut self, kind: Kind) {
+        assert!(self.child.is_none(), "it runs");
+        self.setup.kind = kind;
+        let metrics = format!("127.0.0.1:{}", self.setup.metrics_port);
+        // The reference takes no offence at settings that it doesn't know.
+        self.setup.settings.insert("metrics.listen".to_owned(), metrics);
+    }
+
+    /// Which implementation it is.
+    pub(crate) fn kind(&self) -> Kind {
+        self.setup.kind
     }
 
     /// From the next start on it runs under this program; under none if there is none.
@@ -279,6 +299,21 @@ impl Broker {
         }
         self.launch();
         self.wait_until_ready();
+        // It serves before its controller has told it of anything. What lies there may be of no topic any more.
+        within(TOLD, || {
+            let seen = wire::metadata(self.address()).ok()?;
+            (self.has_logs() <= !seen.topics.is_empty()).then_some(())
+        });
+    }
+
+    /// Whether there is a partition's directory in its data directory.
+    fn has_logs(&self) -> bool {
+        let entries = std::fs::read_dir(self.data()).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.into_iter().any(|name| {
+            name.rsplit_once('-')
+                .is_some_and(|(_, number)| number.parse::<u32>().is_ok())
+        })
     }
 
     /// Starts it on the data it has without waiting: in a cluster others may have to come first.
@@ -342,7 +377,7 @@ impl Broker {
                     .output()
                     .matches("], started (kafka.server.KafkaServer)")
                     .count();
-                if said == self.launches {
+                if said == self.reference_launches {
                     Ok(())
                 } else {
                     Err("not started".to_owned())

@@ -194,6 +194,28 @@ impl Release {
         command
     }
 
+    /// Starts sending numbered messages to all partitions, a few hundred per second, until `end` is dropped or says so;
+    /// its standard output says what was acknowledged.
+    #[track_caller]
+    pub(crate) fn steady(
+        self,
+        bootstrap: &str,
+        topic: &str,
+        sender: &str,
+        end: Receiver<Vec<u8>>,
+    ) -> Running {
+        Running::start_fed(
+            self.command(&["steady", bootstrap, topic, sender]),
+            end.into_iter(),
+        )
+    }
+
+    /// Starts consuming topics from their beginning; its standard output says what comes.
+    #[track_caller]
+    pub(crate) fn follow(self, bootstrap: &str, topics: &[&str]) -> Running {
+        Running::start(self.command(&[&["follow", bootstrap], topics].concat()), None)
+    }
+
     /// Starts sending numbered messages as fast as it can; its standard output says what was acknowledged.
     #[track_caller]
     pub(crate) fn load(self, bootstrap: &str, topic: &str, sender: &str, acks: &str) -> Running {

@@ -72,24 +72,38 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a program; without `stdin` it reads an empty file.
     #[track_caller]
-    pub(crate) fn start(mut command: Command, stdin: Option<&[u8]>) -> Self {
+    pub(crate) fn start(command: Command, stdin: Option<&[u8]>) -> Self {
+        match stdin {
+            Some(bytes) => Self::start_fed(command, std::iter::once(bytes.to_vec())),
+            None => Self::launch(command, Stdio::null()),
+        }
+    }
+
+    /// Starts a program that is given these pieces, each when it has room for it, and then the end.
+    #[track_caller]
+    pub(crate) fn start_fed(
+        command: Command,
+        pieces: impl Iterator<Item = Vec<u8>> + Send + 'static,
+    ) -> Self {
+        let mut running = Self::launch(command, Stdio::piped());
+        let mut pipe = running.child.stdin.take().expect("was asked for");
+        // A program that ends before it has read everything is judged by its exit, not by this pipe.
+        std::thread::spawn(move || {
+            let mut pieces = pieces;
+            pieces.all(|piece| pipe.write_all(&piece).is_ok())
+        });
+        running
+    }
+
+    fn launch(mut command: Command, stdin: Stdio) -> Self {
         let directory = scratch("run");
         let file = |name: &str| File::create(directory.path().join(name)).unwrap();
         command.stdout(file("stdout")).stderr(file("stderr"));
-        command.stdin(if stdin.is_some() {
-            Stdio::piped()
-        } else {
-            Stdio::null()
-        });
+        command.stdin(stdin);
         let name = format!("{command:?}");
-        let mut child = command
+        let child = command
             .spawn()
             .unwrap_or_else(|error| panic!("start {name}: {error}"));
-        if let (Some(bytes), Some(mut pipe)) = (stdin, child.stdin.take()) {
-            let bytes = bytes.to_vec();
-            // A program that ends before it has read everything is judged by its exit, not by this pipe.
-            std::thread::spawn(move || pipe.write_all(&bytes));
-        }
         Self {
             child,
             directory,

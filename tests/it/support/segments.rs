@@ -19,6 +19,15 @@ pub(crate) fn segments(partition: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// All of them, one after the other.
+pub(crate) fn log_bytes(partition: &Path) -> Vec<u8> {
+    let segments = segments(partition);
+    segments
+        .iter()
+        .flat_map(|path| std::fs::read(path).unwrap())
+        .collect()
+}
+
 /// The reference reads every message of these partitions, those inside others too, and believes every index.
 #[track_caller]
 pub(crate) fn read_by_reference(partitions: &[PathBuf]) {

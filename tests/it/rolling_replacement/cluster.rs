@@ -1,0 +1,211 @@
+//! Three brokers, each of which may be of either kind from one start to the next.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::broker::Broker;
+use crate::support::broker::Kind;
+use crate::support::broker::Setup;
+use crate::support::chroot;
+use crate::support::eventually::eventually;
+use crate::support::reference;
+use crate::support::segments::log_bytes;
+use crate::support::segments::read_by_reference;
+use crate::support::znodes;
+use crate::support::znodes::Znode;
+use crate::support::zookeeper::Version;
+use crate::support::zookeeper::ZooKeeper;
+
+pub(super) const BROKERS: usize = 3;
+
+/// Who sends to which topic: kafka-python, and the reference's new producer.
+pub(super) const PYTHON_TOPIC: &str = "orders";
+pub(super) const JAVA_TOPIC: &str = "payments";
+pub(super) const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
+/// Partitions of each topic, on all three brokers, each broker being the preferred leader of as many.
+pub(super) const PARTITIONS: usize = 3;
+
+/// Enough for every step on a busy machine, sessions and lags included.
+const SOON: Duration = Duration::from_secs(60);
+
+/// All of them, and what they share.
+pub(super) struct Cluster {
+    pub(super) connect: String,
+    brokers: Vec<Broker>,
+    _zookeeper: Arc<ZooKeeper>,
+}
+
+impl Cluster {
+    /// Starts brokers of one kind, and creates the topics.
+    pub(super) fn start(test: &str, kind: Kind) -> Self {
+        let zookeeper = ZooKeeper::shared(Version::Reference);
+        let connect = chroot(&zookeeper, test);
+        let launch = |id: usize| {
+            Setup::of_kind(kind, &connect)
+                .set("broker.id", id.to_string())
+                .set("default.replication.factor", "3")
+                .set("offsets.topic.replication.factor", "3")
+                .set("offsets.topic.num.partitions", PARTITIONS.to_string())
+                // A busy machine is no reason to take anybody for dead.
+                .set("zookeeper.session.timeout.ms", "20000")
+                .set("replica.lag.time.max.ms", "10000")
+                // Several segments, with their indexes, pass from one to the other.
+                .set("log.segment.bytes", "100000")
+                .set("auto.leader.rebalance.enable", "false")
+                .launch()
+        };
+        let mut brokers: Vec<_> = (0..BROKERS).map(launch).collect();
+        brokers.iter_mut().for_each(Broker::wait_until_started);
+        let cluster = Self {
+            connect,
+            brokers,
+            _zookeeper: zookeeper,
+        };
+        for topic in [PYTHON_TOPIC, JAVA_TOPIC, OFFSETS_TOPIC] {
+            cluster.create(topic);
+        }
+        cluster.wait_until("every partition has a leader", |state| {
+            state["leader"].as_i64() >= Some(0)
+        });
+        cluster.wait_for_full_isrs();
+        cluster
+    }
+
+    fn create(&self, topic: &str) {
+        let arguments = [
+            "topics",
+            "--zookeeper",
+            &self.connect,
+            "--create",
+            "--topic",
+            topic,
+            "--replica-assignment",
+            "0:1:2,1:2:0,2:0:1",
+            "--config",
+            "min.insync.replicas=2",
+        ];
+        reference::tool(&arguments, b"");
+    }
+
+    /// Where clients begin.
+    pub(super) fn bootstrap(&self) -> String {
+        let addresses: Vec<_> = self.brokers.iter().map(Broker::bootstrap).collect();
+        addresses.join(",")
+    }
+
+    /// Stops a broker cleanly, starts one of this kind in its place, and waits until it is in sync.
+    #[track_caller]
+    pub(super) fn replace(&mut self, broker: usize, kind: Kind) {
+        let replaced = &mut self.brokers[broker];
+        assert_ne!(replaced.kind(), kind, "it is replaced");
+        stop_having_left(replaced);
+        replaced.turn_into(kind);
+        replaced.launch_again();
+        replaced.wait_until_started();
+        self.wait_for_full_isrs();
+    }
+
+    /// Gives each broker its share of leaderships again, by the reference's command.
+    #[track_caller]
+    pub(super) fn elect_preferred_leaders(&self) {
+        reference::tool(&["preferred-replica-election", "--zookeeper", &self.connect], b"");
+        eventually("each broker leads its share", SOON, || {
+            let states = self.states();
+            let led = (0..BROKERS)
+                .map(|id| states.values().filter(|state| state["leader"] == id).count())
+                .collect::<Vec<_>>();
+            let shares = vec![states.len() / BROKERS; BROKERS];
+            if led == shares {
+                Ok(())
+            } else {
+                Err(format!("{states:?}"))
+            }
+        });
+    }
+
+    /// Stops the first broker cleanly, and has the reference read its logs and believe its indexes.
+    #[track_caller]
+    pub(super) fn verify_logs(&mut self) {
+        let first = &mut self.brokers[0];
+        first.stop_within(SOON);
+        let data = first.data();
+        let logs = partitions().map(|partition| data.join(partition));
+        let logs: Vec<_> = logs.filter(|log| !log_bytes(log).is_empty()).collect();
+        read_by_reference(&logs);
+    }
+
+    /// Waits until all brokers have the same logs, byte for byte.
+    #[track_caller]
+    pub(super) fn wait_for_equal_logs(&self) {
+        for partition in partitions() {
+            // The group's positions are in one partition of their topic.
+            let may_be_empty = partition.starts_with(OFFSETS_TOPIC);
+            eventually("all have the same log", SOON, || {
+                let bytes = |broker: &Broker| log_bytes(&broker.data().join(&partition));
+                let logs: Vec<_> = self.brokers.iter().map(bytes).collect();
+                let filled = may_be_empty || !logs[0].is_empty();
+                if filled && logs.iter().all(|log| *log == logs[0]) {
+                    Ok(())
+                } else {
+                    let sizes: Vec<_> = logs.iter().map(Vec::len).collect();
+                    Err(format!("{partition}: bytes {sizes:?}"))
+                }
+            });
+        }
+    }
+
+    /// Waits until every replica of every partition is in sync.
+    #[track_caller]
+    fn wait_for_full_isrs(&self) {
+        self.wait_until("every replica is in sync", |state| {
+            state["isr"].as_array().is_some_and(|isr| isr.len() == BROKERS)
+        });
+    }
+
+    #[track_caller]
+    fn wait_until(&self, what: &str, wanted: impl Fn(&Value) -> bool) {
+        eventually(what, SOON, || {
+            let states = self.states();
+            if states.len() == 3 * PARTITIONS && states.values().all(&wanted) {
+                Ok(())
+            } else {
+                Err(format!("{states:?}"))
+            }
+        });
+    }
+
+    /// What ZooKeeper says about each partition.
+    fn states(&self) -> BTreeMap<String, Value> {
+        let state = |node: Znode| {
+            let partition = node
+                .path
+                .strip_prefix("/brokers/topics/")?
+                .strip_suffix("/state")?;
+            Some((partition.to_owned(), serde_json::from_str(&node.data?).ok()?))
+        };
+        znodes::tree(&self.connect)
+            .into_iter()
+            .filter_map(state)
+            .collect()
+    }
+}
+
+/// All partitions, as their directories are called.
+fn partitions() -> impl Iterator<Item = String> {
+    let topics = [PYTHON_TOPIC, JAVA_TOPIC, OFFSETS_TOPIC].into_iter();
+    topics.flat_map(|topic| (0..PARTITIONS).map(move |number| format!("{topic}-{number}")))
+}
+
+/// Stops a broker, which hands over what it leads before.
+#[track_caller]
+fn stop_having_left(broker: &mut Broker) {
+    let left = |broker: &Broker| broker.output().matches("Controlled shutdown succeeded").count();
+    let before = left(broker);
+    // The reference asks again after five seconds if somebody is not ready yet.
+    broker.stop_within(SOON);
+    assert_eq!(left(broker), before + 1, "{}", broker.output());
+}
