@@ -258,3 +258,29 @@ impl fmt::Display for Round {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_seed_decides_everything_and_nothing_is_left_out() {
+        for seed in [1, 822] {
+            let rounds = || -> Vec<Round> {
+                (1..=Fault::ALL.len())
+                    .map(|number| Round::new(seed, number))
+                    .collect()
+            };
+            assert_eq!(rounds(), rounds());
+            let blows = rounds().into_iter().flat_map(|round| round.blows);
+            let faults: BTreeSet<Fault> = blows.map(|blow| blow.fault).collect();
+            assert!(
+                Fault::ALL.iter().all(|fault| faults.contains(fault)),
+                "{faults:?}"
+            );
+        }
+        assert_ne!(Round::new(1, 5), Round::new(2, 5));
+    }
+}
