@@ -16,6 +16,12 @@ use crate::support::znodes;
 /// How long a clean stop may take after everything is mended.
 const STOP: Duration = Duration::from_secs(30);
 
+/// What a broker says that is started without ZooKeeper,
+const NO_ZOOKEEPER: &str = "error: connect to ZooKeeper: ";
+
+/// in one of its last lines.
+const LAST_WORDS: usize = 3;
+
 /// Who was what before the first blow fell.
 pub(super) struct Standing {
     controller: Option<usize>,
@@ -83,10 +89,12 @@ impl Cluster {
             Victim::Controller => standing.controller,
             Victim::Leader(partition) => standing.leaders[partition],
             Victim::Broker(id) => Some(id),
+            Victim::Same => None,
         };
         let first = meant.unwrap_or(0);
-        let candidates = (first..first + BROKERS).map(|id| id % BROKERS);
-        let Some(victim) = candidates.into_iter().find(|id| !struck.contains(id)) else {
+        let mut candidates = (first..first + BROKERS).map(|id| id % BROKERS);
+        let same = struck.last().copied().filter(|_| blow.victim == Victim::Same);
+        let Some(victim) = same.or_else(|| candidates.find(|id| !struck.contains(id))) else {
             return Harm::Nothing;
         };
         struck.push(victim);
@@ -176,13 +184,19 @@ impl Cluster {
         Ok(())
     }
 
-    /// A broker that has ended although nobody ended it.
-    pub(super) fn dead(&mut self) -> Option<String> {
+    /// Starts brokers again that found no ZooKeeper when they were started, as whoever supervises them would. What is wrong
+    /// if one has ended for another reason.
+    pub(super) fn revive(&mut self) -> Result<(), String> {
         for (id, broker) in self.brokers.iter_mut().enumerate() {
-            if let Some(status) = broker.exited() {
-                return Some(format!("broker {id} ended by itself: {status}"));
+            let Some(status) = broker.exited() else { continue };
+            let output = broker.output();
+            let last = output.lines().rev().take(LAST_WORDS);
+            if !last.into_iter().any(|line| line.contains(NO_ZOOKEEPER)) {
+                return Err(format!("broker {id} ended by itself: {status}"));
             }
+            broker.forget();
+            broker.launch_again();
         }
-        None
+        Ok(())
     }
 }
