@@ -26,6 +26,7 @@ mod ordering;
 mod overload;
 mod readme;
 mod recorded;
+mod reference_commands;
 mod registration;
 mod replication;
 mod rolling_replacement;
