@@ -33,6 +33,7 @@ mod rolling_replacement;
 mod running;
 mod scale;
 mod support;
+mod topic_settings;
 mod topics_command;
 mod zero_copy;
 mod zookeeper;
