@@ -129,7 +129,7 @@ impl Fake {
         let Some(log) = state.logs.get(&partition) else {
             return Vec::new();
         };
-        let messages = crate::message::entry::deep_entries(&log.bytes, 1 << 30).unwrap();
+        let messages = crate::message::wrapper::deep_entries(&log.bytes, 1 << 30).unwrap();
         let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
         messages
             .iter()

@@ -17,7 +17,7 @@ use tracing::warn;
 use crate::client::Cluster;
 use crate::client::Error;
 use crate::client::Retry;
-use crate::message::entry::deep_entries;
+use crate::message::wrapper::deep_entries;
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch::FetchRequest;
 use crate::protocol::fetch::FetchResponse;

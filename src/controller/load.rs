@@ -4,13 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::controller::run::Term;
-use crate::controller::state::ClusterState;
 use crate::controller::state::Deletion;
 use crate::controller::watch::broker_map;
 use crate::log::LogConfig;
 use crate::types::TopicPartition;
 use crate::zookeeper;
-use crate::zookeeper::Assignment;
 
 impl Term {
     /// Reads everything. What can't be read is left out or alone, the rest is served.
@@ -19,7 +17,7 @@ impl Term {
         let topics = self.store.topics().await?;
         for (topic, assignment) in topics.iter().zip(self.store.assignments(&topics).await) {
             match assignment {
-                Ok(Some(assignment)) => add(&mut self.state, &Arc::from(topic.as_str()), assignment),
+                Ok(Some(assignment)) => self.state.add(&Arc::from(topic.as_str()), assignment),
                 Ok(None) => {}
                 Err(zookeeper::Error::Corrupt { path, problem }) => {
                     tracing::error!("{topic}: {path} is not readable ({problem}); the topic is left out");
@@ -54,7 +52,7 @@ impl Term {
             }
             Err(error) => return Err(error),
         };
-        add(&mut self.state, topic, assignment);
+        self.state.add(topic, assignment);
         let partitions: Vec<_> = self.state.assigned(topic).map(|(name, _)| name.clone()).collect();
         self.refresh(&partitions).await?;
         Ok(true)
@@ -86,13 +84,5 @@ impl Term {
             self.state.unclean_overrides.insert(topic, allowed);
         }
         Ok(())
-    }
-}
-
-/// Adds the partitions that are not known yet: other replicas of known ones are the business of a reassignment.
-pub(super) fn add(state: &mut ClusterState, topic: &Arc<str>, assignment: Assignment) {
-    for (partition, replicas) in assignment {
-        let partition = TopicPartition::new(Arc::clone(topic), partition);
-        state.assignments.entry(partition).or_insert(replicas);
     }
 }

@@ -15,7 +15,6 @@ use crate::controller::Config;
 use crate::controller::Rebalance;
 use crate::controller::Status;
 use crate::controller::event::Event;
-use crate::controller::load;
 use crate::controller::notify::Channels;
 use crate::controller::plan;
 use crate::controller::plan::Plan;
@@ -287,7 +286,7 @@ impl Term {
         match assignment {
             Some(_) if self.state.deletions.contains_key(topic) => false,
             Some(assignment) => {
-                load::add(&mut self.state, topic, assignment);
+                self.state.add(topic, assignment);
                 true
             }
             None => {

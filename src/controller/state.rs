@@ -8,6 +8,7 @@ use crate::controller::ElectionPolicy;
 use crate::types::BrokerId;
 use crate::types::Endpoint;
 use crate::types::TopicPartition;
+use crate::zookeeper::Assignment;
 
 /// Brokers, assignments, leaderships, and what is under way.
 #[derive(Debug, Clone, Default)]
@@ -109,6 +110,14 @@ impl ClusterState {
     /// Whether decisions may be taken about a partition.
     pub(crate) fn is_decidable(&self, partition: &TopicPartition) -> bool {
         !self.unreadable.contains(partition) && !self.deletions.contains_key(&partition.topic)
+    }
+
+    /// Adds the partitions that are not known yet: other replicas of known ones are the business of a reassignment.
+    pub(crate) fn add(&mut self, topic: &Arc<str>, assignment: Assignment) {
+        for (partition, replicas) in assignment {
+            let partition = TopicPartition::new(Arc::clone(topic), partition);
+            self.assignments.entry(partition).or_insert(replicas);
+        }
     }
 
     /// The partitions of one topic with their replicas.

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 
 use crate::log::Log;
 use crate::log::lock;
-use crate::log::logs::read;
+use crate::log::read_lock;
 use crate::types::TopicPartition;
 
 /// Requests that wait. One too many is dropped: what it asks for is flushed with the segment after it, or
@@ -86,7 +86,7 @@ impl Drop for Flusher {
 
 fn run(requests: &Receiver<Request>, logs: &RwLock<LogMap>) {
     while let Ok(Request::FlushBelow(topic_partition, offset)) = requests.recv() {
-        let log = read(logs).get(&topic_partition).map(Arc::clone);
+        let log = read_lock(logs).get(&topic_partition).map(Arc::clone);
         if let Some(Err(error)) = log.map(|log| log.flush_below(offset)) {
             // The log accepts nothing more; the next append, or the next look for what is to be flushed, stops the
             // broker.

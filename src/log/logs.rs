@@ -10,10 +10,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::RwLock;
-use std::sync::RwLockReadGuard;
-use std::sync::RwLockWriteGuard;
 use std::thread;
 use std::time::Instant;
 
@@ -30,8 +27,10 @@ use crate::log::lock;
 use crate::log::parallel::first_error;
 use crate::log::parallel::in_parallel;
 use crate::log::parallel::join;
+use crate::log::read_lock;
 use crate::log::recovery::LastStop;
 use crate::log::root::Root;
+use crate::log::write_lock;
 use crate::types::TopicPartition;
 use crate::types::is_legal_topic_name;
 
@@ -92,7 +91,7 @@ impl Logs {
 
     /// A partition's log, if it is here.
     pub fn get(&self, topic_partition: &TopicPartition) -> Option<Arc<Log>> {
-        read(&self.logs).get(topic_partition).map(Arc::clone)
+        read_lock(&self.logs).get(topic_partition).map(Arc::clone)
     }
 
     /// A partition's log, which is created where the fewest are if it isn't there yet.
@@ -124,7 +123,7 @@ impl Logs {
         )?);
         durable::sync_directory(&directory)?;
         durable::sync_directory(root.path())?;
-        write(&self.logs).insert(topic_partition.clone(), Arc::clone(&log));
+        write_lock(&self.logs).insert(topic_partition.clone(), Arc::clone(&log));
         tracing::debug!("{topic_partition}: created in {}", root.path().display());
         Ok(log)
     }
@@ -132,7 +131,7 @@ impl Logs {
     /// Deletes a partition's log with its files, at once. Nothing happens if there is none.
     pub fn delete(&self, topic_partition: &TopicPartition) -> Result<(), Error> {
         let _changing = lock(&self.changing);
-        let Some(log) = write(&self.logs).remove(topic_partition) else {
+        let Some(log) = write_lock(&self.logs).remove(topic_partition) else {
             return Ok(());
         };
         log.delete()?;
@@ -147,7 +146,7 @@ impl Logs {
 
     /// All logs, in no order.
     pub fn all(&self) -> Vec<Arc<Log>> {
-        read(&self.logs).values().map(Arc::clone).collect()
+        read_lock(&self.logs).values().map(Arc::clone).collect()
     }
 
     /// The data directories.
@@ -188,7 +187,7 @@ impl Logs {
         self.flusher.stop();
         let _changing = lock(&self.changing);
         let closed = self.roots.iter().map(|root| self.close_root(root)).collect();
-        write(&self.logs).clear();
+        write_lock(&self.logs).clear();
         first_error(closed)
     }
 
@@ -260,7 +259,7 @@ impl Logs {
         )?;
         let (start, end) = (log.log_start_offset(), log.log_end_offset());
         tracing::debug!("{topic_partition}: opened, offsets {start}..{end}");
-        write(&self.logs).insert(topic_partition.clone(), Arc::new(log));
+        write_lock(&self.logs).insert(topic_partition.clone(), Arc::new(log));
         Ok(())
     }
 
@@ -336,14 +335,6 @@ fn refuse_duplicates(found: &[Found<'_>]) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-pub(crate) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -43,6 +43,8 @@ use std::sync::MutexGuard;
 use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::sync::RwLock;
+use std::sync::RwLockReadGuard;
+use std::sync::RwLockWriteGuard;
 use std::time::Instant;
 use std::time::SystemTime;
 
@@ -297,6 +299,16 @@ impl Failure {
                 .map_or_else(|| self.kind.into(), io::Error::from_raw_os_error),
         }
     }
+}
+
+/// Locks for reading, as [`lock`] does.
+fn read_lock<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Locks for writing, as [`lock`] does.
+fn write_lock<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Locks. A panic elsewhere stops the process, or in tests only that test.

@@ -11,9 +11,9 @@ use std::os::unix::fs::FileExt;
 use crate::message;
 use crate::message::entry::EntryHeader;
 use crate::message::entry::HEADER_LEN;
-use crate::message::entry::StoredEntry;
-use crate::message::entry::check_stored;
 use crate::message::stored::CrcCheck;
+use crate::message::stored::StoredEntry;
+use crate::message::stored::check_stored;
 
 /// Bytes read at a time.
 const PIECE_LEN: usize = 1024 * 1024;

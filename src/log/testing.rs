@@ -14,14 +14,14 @@ use crate::log::Log;
 use crate::log::LogConfig;
 use crate::log::recovery::LastStop;
 use crate::message::Codec;
-use crate::message::entry::OwnedMessage;
-use crate::message::entry::deep_entries;
 use crate::message::entry::entries;
 use crate::message::set::CheckedSet;
 use crate::message::set::Limits;
 use crate::message::set::ProducedSet;
 use crate::message::set::SetBuilder;
 use crate::message::slice::FileSlice;
+use crate::message::wrapper::OwnedMessage;
+use crate::message::wrapper::deep_entries;
 use crate::types::TopicPartition;
 
 /// What a crash leaves when nothing was ever flushed.

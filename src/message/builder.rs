@@ -8,10 +8,10 @@ use crate::message::Codec;
 use crate::message::Error;
 use crate::message::MAGIC_AT;
 use crate::message::MIN_MESSAGE_LEN;
-use crate::message::compression::put_at;
-use crate::message::compression::wrap;
 use crate::message::entry::HEADER_LEN;
+use crate::message::patch::put_at;
 use crate::message::set::Limits;
+use crate::message::wrapper::wrap;
 
 /// Builds the sets that this process produces itself.
 #[derive(Debug, Clone)]

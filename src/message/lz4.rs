@@ -13,9 +13,9 @@ use twox_hash::XxHash32;
 
 use crate::message::Codec;
 use crate::message::Error;
-use crate::message::compression::Bound;
-use crate::message::compression::Framing;
-use crate::message::compression::put_at;
+use crate::message::framing::Bound;
+use crate::message::framing::Framing;
+use crate::message::patch::put_at;
 
 const MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 /// Version 1, independent blocks, nothing else.

@@ -13,12 +13,16 @@ mod builder;
 pub mod codec;
 mod compression;
 pub mod entry;
+mod framing;
+mod gzip;
 mod lz4;
+mod patch;
 pub mod set;
 pub mod slice;
 pub mod stored;
 #[cfg(test)]
 mod tests;
+pub mod wrapper;
 mod xerial;
 
 pub use codec::Codec;

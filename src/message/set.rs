@@ -13,13 +13,13 @@ use crate::message::Error;
 use crate::message::MIN_MESSAGE_LEN;
 use crate::message::Message;
 pub use crate::message::builder::SetBuilder;
-use crate::message::compression::Framing;
-use crate::message::compression::Unwrapped;
-use crate::message::compression::put_at;
-use crate::message::compression::wrap;
 use crate::message::entry::EntryHeader;
 use crate::message::entry::HEADER_LEN;
 use crate::message::entry::entries;
+use crate::message::framing::Framing;
+use crate::message::patch::put_at;
+use crate::message::wrapper::Unwrapped;
+use crate::message::wrapper::wrap;
 
 /// The level at which gzip makes the fewest bytes.
 const HARDEST_GZIP: u32 = 9;
@@ -72,12 +72,6 @@ impl ProducedSet {
         &self.0
     }
 
-    /// Whether the first entry is compressed, so that checking and numbering the set takes a while. Nothing is checked.
-    pub fn begins_compressed(&self) -> bool {
-        let message = self.0.get(HEADER_LEN..).map(Message::parse);
-        message.is_some_and(|message| message.is_ok_and(|message| message.codec() != Ok(Codec::None)))
-    }
-
     /// Checks every entry: size, limit, checksum, codec, in this order; drops an incomplete tail; opens wrappers.
     ///
     /// The first problem is the answer for the whole set, as in 0.8.2.2 (Log.analyzeAndValidateMessageSet).
@@ -126,13 +120,17 @@ impl ClosedSet {
         Ok(self.set)
     }
 
-    /// Opens wrappers unless they hold more than `bytes`, which costs no more than that; gives the set back then.
+    /// Opens wrappers unless they hold more than `bytes`, which costs no more than that; gives the set back then. What is
+    /// longer even while it is closed is not tried.
     pub fn open_small(mut self, limits: &Limits, bytes: usize) -> Result<Result<CheckedSet, Self>, Error> {
         let small = Limits {
             max_decompressed_bytes: limits.max_decompressed_bytes.min(bytes),
             ..*limits
         };
         if self.compressed {
+            if self.set.entries.len() > small.max_decompressed_bytes {
+                return Ok(Err(self));
+            }
             match self.set.open(self.wrapped_alone, &small, Vec::new()) {
                 Err(Error::SetTooLarge { .. }) if bytes < limits.max_decompressed_bytes => {
                     return Ok(Err(self));

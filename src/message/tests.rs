@@ -9,17 +9,17 @@ use flate2::FlushCompress;
 use serde_json::Value;
 
 use super::*;
-use crate::message::compression::Bound;
 use crate::message::compression::Decompressor;
-use crate::message::compression::put_at;
 use crate::message::entry::EntryHeader;
 use crate::message::entry::HEADER_LEN;
-use crate::message::entry::check_stored;
-use crate::message::entry::deep_entries;
 use crate::message::entry::entries;
+use crate::message::framing::Bound;
+use crate::message::patch::put_at;
 use crate::message::set::Limits;
 use crate::message::set::ProducedSet;
 use crate::message::set::SetBuilder;
+use crate::message::stored::check_stored;
+use crate::message::wrapper::deep_entries;
 
 const LIMIT: usize = 16 << 20;
 
@@ -634,17 +634,4 @@ fn sets_cut_anywhere_keep_their_complete_entries() {
             "{len}"
         );
     }
-}
-
-#[test]
-fn a_compressed_set_is_known_by_its_first_entry() {
-    let set = |codec| {
-        let mut set = SetBuilder::new(codec);
-        set.push(None, Some(b"value"));
-        ProducedSet::new(set.build().unwrap())
-    };
-    assert!(!set(Codec::None).begins_compressed());
-    assert!(set(Codec::Gzip).begins_compressed());
-    assert!(!ProducedSet::new(BytesMut::new()).begins_compressed());
-    assert!(!ProducedSet::new(BytesMut::from(&[0_u8; 13][..])).begins_compressed());
 }

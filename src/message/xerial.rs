@@ -9,8 +9,8 @@ use snap::raw::Encoder;
 
 use crate::message::Codec;
 use crate::message::Error;
-use crate::message::compression::Bound;
-use crate::message::compression::Framing;
+use crate::message::framing::Bound;
+use crate::message::framing::Framing;
 
 const MAGIC: [u8; 8] = *b"\x82SNAPPY\0";
 /// The version that is written, and the lowest that may read it.

@@ -108,13 +108,15 @@ impl Fetcher {
 
     async fn copy(&self) {
         let mut changes = self.followed.changes.subscribe();
-        changes.mark_changed();
         let mut copies = Copies::new();
         let mut connection = None;
         let mut pause = Pause::NONE;
+        // Waiting for a change may be given up after it was seen: what counts is which one was taken last.
+        let mut taken = None;
         loop {
-            if changes.has_changed().unwrap_or(false) {
-                changes.borrow_and_update();
+            let latest = Some(*changes.borrow_and_update());
+            if taken != latest {
+                taken = latest;
                 self.take_orders(&mut copies);
             }
             let now = Instant::now();
@@ -124,12 +126,10 @@ impl Fetcher {
                 wait(next_due(&copies), &mut changes).await;
                 continue;
             };
-            // Of its own: an order that is heard, and then the answer comes first, is still to be taken.
-            let mut heard = changes.clone();
             let fetched = tokio::select! {
                 fetched = self.fetch(&mut connection, &request) => Some(fetched),
                 // The answer may take long, and the new partitions are not in it.
-                () = settled(&mut heard) => None,
+                () = settled(&mut changes) => None,
             };
             match fetched {
                 Some(Ok(response)) => {
@@ -338,10 +338,9 @@ async fn wait(until: Option<Instant>, changes: &mut watch::Receiver<u64>) {
     };
     tokio::select! {
         () = time_is_up => {}
-        changed = changes.changed() => match changed {
-            Ok(()) => changes.mark_changed(),
+        changed = changes.changed() => if changed.is_err() {
             // Whoever gave the orders is gone, and ends this task.
-            Err(_) => pending().await,
+            pending::<()>().await;
         },
     }
 }

@@ -8,13 +8,9 @@
 //! at this epoch its content is adopted (0.8.2.2 is stuck there until another leader epoch: KAFKA-2729); otherwise this
 //! broker stops leading, since whoever has been elected instead may have moved on.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
 use tokio::time::sleep;
@@ -24,7 +20,6 @@ use crate::replication::partition::IsrChange;
 use crate::replication::partition::Partition;
 use crate::replication::partitions::Partitions;
 use crate::shutdown::Shutdown;
-use crate::types::TopicPartition;
 use crate::zookeeper;
 use crate::zookeeper::Sessions;
 use crate::zookeeper::Store;
@@ -34,27 +29,6 @@ use crate::zookeeper::Versioned;
 const RETRY: Duration = Duration::from_millis(200);
 /// The least time between two looks at who lags.
 const LOOK_MIN: Duration = Duration::from_millis(10);
-
-/// Partitions with a follower that may come into the ISR.
-#[derive(Debug, Default)]
-pub(crate) struct Candidates {
-    names: Mutex<BTreeSet<TopicPartition>>,
-    added: Notify,
-}
-
-impl Candidates {
-    /// One more. Cheap when it is there already.
-    pub(crate) fn add(&self, name: &TopicPartition) {
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.insert(name.clone()) {
-            self.added.notify_one();
-        }
-    }
-
-    fn take(&self) -> BTreeSet<TopicPartition> {
-        std::mem::take(&mut *self.names.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
 
 /// A change and the partition whose it is.
 type Change = (Arc<Partition>, IsrChange);
@@ -98,7 +72,7 @@ impl Keeper {
             let candidates = self.partitions.candidates();
             tokio::select! {
                 _ = looks.tick() => changes.extend(self.proposals(&self.partitions.all())),
-                () = candidates.added.notified() => {
+                () = candidates.added() => {
                     let named = candidates.take();
                     let named: Vec<_> = named
                         .iter()
@@ -241,18 +215,5 @@ mod tests {
         assert!(!other(|state| state.leader = Some(BrokerId(2))));
         assert!(!other(|state| state.leader_epoch = 4));
         assert!(!other(|state| state.controller_epoch = 3));
-    }
-
-    #[tokio::test]
-    async fn a_candidate_wakes_once() {
-        let candidates = Candidates::default();
-        let name = TopicPartition::new("t", 0);
-        candidates.add(&name);
-        candidates.add(&name);
-        candidates.added.notified().await;
-        assert_eq!(candidates.take().len(), 1);
-        assert!(candidates.take().is_empty());
-        candidates.add(&name);
-        candidates.added.notified().await;
     }
 }

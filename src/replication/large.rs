@@ -1,5 +1,6 @@
-//! Sets that hold far more than was sent: they are handled one at a time, by a thread that may be blocked, so that many
-//! of them neither take the memory of many nor keep everybody else waiting.
+//! Sets that hold so much that to open, number and close them takes long: a thread that may be blocked does it, so that
+//! nobody else is kept waiting. Those that hold far more than was sent have their turns one at a time, so that many of
+//! them don't take the memory of many.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -11,6 +12,9 @@ use crate::message::set::CheckedSet;
 use crate::message::set::Limits;
 use crate::message::set::ProducedSet;
 use crate::replication::Error;
+
+/// What a set may decompress to without being long: a millisecond of work.
+const LONG: usize = 128 << 10;
 
 /// What a set may decompress to without being large. Few producers send more.
 const LARGE: usize = 1 << 20;
@@ -24,13 +28,17 @@ pub(super) fn check_then<T>(
     limits: &Limits,
     then: impl FnOnce(CheckedSet) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    match set.check_outside(limits)?.open_small(limits, LARGE)? {
+    let long = match set.check_outside(limits)?.open_small(limits, LONG)? {
+        Ok(checked) => return then(checked),
+        Err(long) => long,
+    };
+    slowly(|| match long.open_small(limits, LARGE)? {
         Ok(checked) => then(checked),
-        Err(large) => slowly(|| {
+        Err(large) => {
             let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
             then(large.open(limits)?)
-        }),
-    }
+        }
+    })
 }
 
 /// Does what takes long, while other threads serve whom this one served.

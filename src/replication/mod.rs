@@ -3,6 +3,7 @@
 //! It knows no controller: orders come in as requests, progress goes out through `watch` channels, and what leaders and
 //! controllers must agree on is written to ZooKeeper.
 
+mod candidates;
 mod config;
 mod controller_epoch;
 mod error;

@@ -35,8 +35,8 @@ use crate::message::slice::FileSlice;
 use crate::metrics::TopicMetrics;
 use crate::protocol::fetch::Reader;
 use crate::protocol::leader_and_isr::PartitionState;
+use crate::replication::candidates::Candidates;
 use crate::replication::error::Error;
-use crate::replication::isr_change::Candidates;
 use crate::replication::progress::Progress;
 use crate::types::BrokerId;
 use crate::types::TopicPartition;
@@ -247,17 +247,21 @@ impl Partition {
         })
     }
 
-    /// Gives the partition its log without changing its role: the controller named a leader that is not alive, perhaps
-    /// none. As in 0.8.2.2 a leader goes on and the epoch is not taken note of (ReplicaManager.makeFollowers).
-    pub(crate) fn attach_log(&self, log: Arc<Log>, checkpoint: i64) {
+    /// The controller named a leader that is not alive, perhaps none. The partition gets its log; if this broker led, it
+    /// does no more: what 0.8.2.2 still appends then is lost later. The epoch is not taken note of, so that an order with
+    /// a leader may repeat it (ReplicaManager.makeFollowers).
+    pub(crate) fn lose_leader(&self, log: Arc<Log>, checkpoint: i64) {
         let mut state = self.write_state();
         if state.log.is_none() {
             let high_watermark = self.known_high_watermark(&state, &log, checkpoint);
             state.log = Some(log);
             self.progress
                 .send_modify(|progress| progress.high_watermark = high_watermark);
-            self.publish(&state);
         }
+        if matches!(state.role, Role::Leader(_)) {
+            state.role = Role::Unassigned;
+        }
+        self.publish(&state);
     }
 
     /// Gives up its log and its role, so that the log can be deleted.

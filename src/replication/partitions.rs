@@ -15,12 +15,12 @@ use crate::protocol::ErrorCode;
 use crate::protocol::leader_and_isr::LeaderAndIsrRequest;
 use crate::protocol::leader_and_isr::PartitionState;
 use crate::protocol::stop_replica::StopReplicaRequest;
+use crate::replication::candidates::Candidates;
 use crate::replication::config::Config;
 use crate::replication::error::Error;
 use crate::replication::fetcher::Order;
 use crate::replication::fetchers::Fetchers;
 use crate::replication::high_watermarks::HighWatermarks;
-use crate::replication::isr_change::Candidates;
 use crate::replication::partition::Partition;
 use crate::replication::partition::RoleName;
 use crate::shutdown::Shutdown;
@@ -238,7 +238,7 @@ impl Partitions {
             });
         }
         let Some(leader) = leader.and_then(alive) else {
-            partition.attach_log(log, checkpoint);
+            partition.lose_leader(log, checkpoint);
             tracing::warn!("{name}: no live leader at epoch {epoch}");
             return Ok(Transition::NoLeader);
         };

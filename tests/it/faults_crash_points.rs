@@ -24,10 +24,10 @@ use gregor::log::Logs;
 use gregor::log::LogsConfig;
 use gregor::log::OffsetCheckpoint;
 use gregor::message::Codec;
-use gregor::message::entry::deep_entries;
 use gregor::message::entry::entries;
 use gregor::message::set::ProducedSet;
 use gregor::message::set::SetBuilder;
+use gregor::message::wrapper::deep_entries;
 use gregor::types::TopicPartition;
 
 use crate::support::Need;

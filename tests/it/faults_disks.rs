@@ -181,7 +181,7 @@ fn a_disk_that_fails_under_load_stops_the_broker_and_nothing_acknowledged_is_los
     let zookeeper = ZooKeeper::shared(Version::Reference);
     let connect = chroot(&zookeeper, "disk-fails");
     let mut broker = Setup::new(&connect)
-        .set("zookeeper.session.timeout.ms", "800")
+        .set("zookeeper.session.timeout.ms", "2500")
         .set("replica.high.watermark.checkpoint.interval.ms", "200")
         .start();
     create_topics(&broker);

@@ -33,7 +33,7 @@ fn number(variable: &str, default: usize) -> usize {
 /// A broker that rolls, flushes and writes checkpoints all the time.
 fn busy(connect: &str) -> Setup {
     Setup::new(connect)
-        .set("zookeeper.session.timeout.ms", "800")
+        .set("zookeeper.session.timeout.ms", "2500")
         .set("log.index.interval.bytes", "400")
         .set("log.index.size.max.bytes", "100000")
         .set("log.flush.offset.checkpoint.interval.ms", "100")

@@ -48,7 +48,7 @@ const RUBBISH: [&[u8]; 6] = [
 
 fn start(zookeeper: &ZooKeeper, test: &str) -> Broker {
     let broker = Setup::new(&chroot(zookeeper, test))
-        .set("zookeeper.session.timeout.ms", "1500")
+        .set("zookeeper.session.timeout.ms", "3000")
         .start();
     for topic in topics() {
         broker.create_topic(topic, 1, &[]);

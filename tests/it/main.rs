@@ -10,6 +10,7 @@
 )]
 
 mod benchmark;
+mod chaos;
 mod clients;
 mod consumer_offsets;
 mod controller;

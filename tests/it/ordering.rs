@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use gregor::message::Codec;
-use gregor::message::entry::deep_entries;
+use gregor::message::wrapper::deep_entries;
 use gregor::protocol::Api;
 use gregor::protocol::ApiKey;
 use gregor::protocol::encode_request;

@@ -80,7 +80,7 @@ fn follow_leadership(offsets: &Arc<Offsets>, outcome: &Outcome) {
     }
     match outcome.result {
         Ok(Transition::Leads { since }) => offsets.lead(name.partition, since),
-        Ok(Transition::Follows) => offsets.resign(name.partition),
+        Ok(Transition::Follows | Transition::NoLeader) => offsets.resign(name.partition),
         _ => {}
     }
 }

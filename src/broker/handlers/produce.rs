@@ -29,9 +29,6 @@ use crate::types::OFFSETS_TOPIC;
 /// Answer of an append that failed, or that had nothing to append.
 const NO_OFFSET: i64 = -1;
 
-/// Compressed sets beyond this keep a thread busy for so long that other connections must not wait for it.
-const LONG_COMPRESSED_BYTES: usize = 64 * 1024;
-
 /// One partition's append, and what it still waits for.
 struct Append {
     answer: PartitionProduced,
@@ -101,13 +98,7 @@ fn append(
     let metrics = partition.metrics();
     metrics.produce_requested();
     let bytes = u64::try_from(request.set.len()).unwrap_or(u64::MAX);
-    let appended = if request.set.begins_compressed() && request.set.len() > LONG_COMPRESSED_BYTES {
-        // Milliseconds of decompressing and compressing: other connections go on elsewhere meanwhile.
-        tokio::task::block_in_place(|| partition.append(request.set, acks))
-    } else {
-        partition.append(request.set, acks)
-    };
-    match appended {
+    match partition.append(request.set, acks) {
         Ok(appended) => {
             metrics.appended(appended.messages, bytes);
             let settled = if acks == Acks::None {

@@ -10,6 +10,7 @@ use crate::broker::offsets::records::Value;
 use crate::log;
 use crate::message;
 use crate::message::entry;
+use crate::message::wrapper;
 use crate::protocol::fetch::Reader;
 use crate::replication;
 use crate::types::OFFSETS_TOPIC;
@@ -103,7 +104,7 @@ impl Offsets {
         for entry in entry::entries(bytes) {
             last_offset = Some(entry?.0);
         }
-        let messages = entry::deep_entries(bytes, self.config.max_decompressed_bytes)?;
+        let messages = wrapper::deep_entries(bytes, self.config.max_decompressed_bytes)?;
         let mut slots = self.slots();
         let Some(slot) = slots.get_mut(&number) else {
             return Ok(last_offset);

@@ -63,7 +63,7 @@ impl Batches {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::entry::deep_entries;
+    use crate::message::wrapper::deep_entries;
 
     #[test]
     fn messages_are_kept_per_partition_in_their_order() {

@@ -26,8 +26,13 @@ pub(crate) fn broker_change(state: &ClusterState, before: &BTreeMap<BrokerId, Br
         .map(|(id, _)| *id)
         .collect();
     let gone = before.keys().filter(|id| !state.is_live(**id)).copied().collect();
+    let mut decisions = leaders(state, &gone);
+    // Where everybody is new, everybody is told everything.
+    if !before.is_empty() {
+        decisions.extend(returned(state, before));
+    }
     Plan {
-        decisions: leaders(state, &gone),
+        decisions,
         newcomers,
         brokers_changed: state.brokers != *before,
         ..Plan::default()
@@ -80,6 +85,27 @@ fn leaders(state: &ClusterState, gone: &BTreeSet<BrokerId>) -> Vec<Decision> {
     }));
     decisions.extend(new_partitions(state, state.assignments.iter()));
     decisions
+}
+
+/// Leaders that came after this controller did: until then everybody was told that these partitions have none, and has to
+/// hear of them anew. They keep what they have in sync, other than in 0.8.2.2, which elects them again among whoever
+/// has come by then.
+fn returned(state: &ClusterState, before: &BTreeMap<BrokerId, Broker>) -> Vec<Decision> {
+    state
+        .leaderships
+        .iter()
+        .filter(|(partition, leadership)| {
+            let came = |leader| state.is_live(leader) && !before.contains_key(&leader);
+            // What this controller has decided it has told.
+            leadership.controller_epoch < state.controller_epoch
+                && leadership.leader.is_some_and(came)
+                && !state.unconfirmed.contains(*partition)
+                && state.is_decidable(partition)
+        })
+        .map(|(partition, leadership)| {
+            Decision::update(partition, confirmed(leadership, state.controller_epoch))
+        })
+        .collect()
 }
 
 /// Takes brokers that went out of the ISR of partitions that others lead.
@@ -171,6 +197,22 @@ mod tests {
             ..state
         };
         assert_eq!(taking_over(&state).decisions, []);
+    }
+
+    /// A controller that took over while the leader was away has told everybody that there is none.
+    #[test]
+    fn a_leader_that_comes_after_the_controller_is_told_to_all_replicas() {
+        let mut state = cluster(&[1, 2]).with(0, &[1, 2], Some(led_by(1, &[1, 3]))).with(
+            1,
+            &[1, 2],
+            Some(led_by(2, &[2])),
+        );
+        let plan = broker_change(&state, &brokers(&[2]));
+        assert_eq!(only(&plan.decisions).partition, partition(0));
+        assert_eq!(only(&plan.decisions).leadership, decided(1, &[1, 3]));
+        // Not a second time, when others have lost a race.
+        state.leaderships.insert(partition(0), decided(1, &[1, 3]));
+        assert_eq!(broker_change(&state, &brokers(&[2])).decisions, []);
     }
 
     #[test]

@@ -38,6 +38,7 @@ use crate::shutdown::Trigger;
 const ME: BrokerId = BrokerId(1);
 const OTHER: BrokerId = BrokerId(2);
 const SOON: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// A leader that does as it is told: answers at once what there is, and else sits on the request.
 #[derive(Debug, Clone, Default)]
@@ -53,8 +54,8 @@ struct FakeState {
     /// Partition and offset of every fetch.
     asked: Vec<(i32, i64)>,
     client_ids: Vec<Option<String>>,
-    /// After how long it answers that there is nothing, if it ever does.
-    answers_after: Option<Duration>,
+    /// How long it sits on a request at most, unless for ever.
+    patience: Option<Duration>,
     /// Requests that it sat on and that were given up.
     given_up: usize,
 }
@@ -126,9 +127,9 @@ impl Handler for FakeLeader {
                 if settled {
                     return Reply::Send(FetchResponse { topics }.into());
                 }
-                if let Some(after) = self.state().answers_after {
+                if let Some(patience) = self.state().patience {
                     return Reply::Later(Box::pin(async move {
-                        sleep(request.max_wait.min(after)).await;
+                        sleep(request.max_wait.min(patience)).await;
                         Reply::Send(FetchResponse { topics }.into())
                     }));
                 }
@@ -320,7 +321,7 @@ async fn a_partition_that_fails_rests_and_holds_up_no_other() {
     let fixture = Fixture::start().await;
     {
         let mut state = fixture.leader.state();
-        state.answers_after = Some(Duration::from_millis(20));
+        state.patience = Some(PATIENCE);
         state.errors.insert(0, ErrorCode::NotLeaderForPartition);
         let mut damaged = messages(0, &["damaged"]);
         *damaged.last_mut().unwrap() ^= 1;
@@ -390,11 +391,24 @@ async fn orders_wait_for_no_fetch() {
     fixture.until("it is copied again", |on| on.end(1) == 2).await;
 }
 
+/// The answer may come just after an order.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_order_is_lost_over_an_answer() {
+    let fixture = Fixture::start().await;
+    // While orders are collected that may follow.
+    fixture.leader.state().patience = Some(SETTLE / 2);
+    for number in 0..40 {
+        fixture.leader.state().logs.insert(number, messages(0, &["a"]));
+        fixture.order(OTHER, 0, &[number]);
+        fixture.until("it is copied", |on| on.end(number) == 1).await;
+    }
+}
+
 /// KAFKA-2143: the leader has got as far as the follower when it is asked for its range.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_deleted_over_an_outdated_answer() {
     let fixture = Fixture::start().await;
-    fixture.leader.state().answers_after = Some(Duration::from_millis(20));
+    fixture.leader.state().patience = Some(PATIENCE);
     fixture.leader.state().logs.insert(0, messages(0, &["a", "b"]));
     fixture.order(OTHER, 0, &[0]);
     fixture.until("both messages are here", |on| on.end(0) == 2).await;
@@ -424,19 +438,4 @@ async fn a_leader_that_was_away_is_found_again() {
     let port = u16::try_from(fixture.endpoint.port).unwrap();
     (_, fixture.leader_trigger) = serve(&fixture.leader, port).await;
     fixture.until("it goes on", |on| on.end(0) == 1).await;
-}
-
-/// The answer to the fetch under way comes while more orders are waited for.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_order_is_taken_also_when_an_answer_comes_first() {
-    let fixture = Fixture::start().await;
-    fixture.leader.state().answers_after = Some(SETTLE / 2);
-    for number in 0..10 {
-        fixture.order(OTHER, 0, &[number]);
-        fixture
-            .until("it is asked for the partition", |on| {
-                !on.leader.asked(number).is_empty()
-            })
-            .await;
-    }
 }

@@ -331,14 +331,14 @@ async fn a_deposed_leader_serves_nobody_and_obeys_the_next_order() {
 }
 
 #[test]
-fn a_leader_goes_on_while_the_controller_names_none() {
+fn a_leader_that_is_said_to_be_none_stops_and_keeps_its_log() {
     let fixture = Fixture::led();
     fixture
         .partition
         .append(ProducedSet::new(set()), Acks::Leader)
         .unwrap();
-    fixture.partition.attach_log(Arc::clone(&fixture.log), 0);
-    assert!(fixture.partition.leads());
+    fixture.partition.lose_leader(Arc::clone(&fixture.log), 0);
+    assert!(!fixture.partition.leads());
     assert_eq!(fixture.partition.leader_epoch(), 0, "not recorded");
     assert_eq!(fixture.log.log_end_offset(), 1);
 }

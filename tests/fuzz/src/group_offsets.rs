@@ -5,7 +5,7 @@ use std::path::Path;
 
 use gregor::broker::offsets::records::Key;
 use gregor::broker::offsets::records::Value;
-use gregor::message::entry::deep_entries;
+use gregor::message::wrapper::deep_entries;
 
 use super::fixtures;
 use super::input::Input;

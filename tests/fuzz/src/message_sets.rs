@@ -4,10 +4,10 @@ use std::path::Path;
 
 use bytes::BytesMut;
 use gregor::message::Codec;
-use gregor::message::entry::check_stored;
-use gregor::message::entry::deep_entries;
 use gregor::message::set::AssignedSet;
 use gregor::message::set::ProducedSet;
+use gregor::message::stored::check_stored;
+use gregor::message::wrapper::deep_entries;
 
 use super::fixtures;
 use super::input::Input;

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use gregor::message::Codec;
 use gregor::message::Error;
-use gregor::message::entry::OwnedMessage;
-use gregor::message::entry::deep_entries;
 use gregor::message::set::CheckedSet;
 use gregor::message::set::Limits;
 use gregor::message::set::ProducedSet;
 use gregor::message::set::SetBuilder;
+use gregor::message::wrapper::OwnedMessage;
+use gregor::message::wrapper::deep_entries;
 
 use super::input::Input;
 use super::within;
@@ -122,7 +122,7 @@ fn is_refused_or_read(codec: Codec, value: &[u8], image: impl Fn(&[u8]) -> Optio
     }
     // Recovery opens the beginning of a wrapper.
     let _ = within(memory + 30 * set.len(), || {
-        gregor::message::entry::check_stored(&set, usize::MAX, true)
+        gregor::message::stored::check_stored(&set, usize::MAX, true)
     });
     let Some(image) = image(value).filter(|image| image.len() <= UNFOLDED) else {
         return;

@@ -1,7 +1,7 @@
 //! Answers in words, as the recordings have them; written out by hand, so that it depends on nothing that is under test.
 
-use gregor::message::entry::deep_entries;
 use gregor::message::entry::entries;
+use gregor::message::wrapper::deep_entries;
 use gregor::protocol::ApiKey;
 use serde_json::Value;
 use serde_json::json;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Child;
@@ -24,7 +25,10 @@ use super::wire;
 use super::znodes;
 
 /// Long enough for a restart that has to wait until the session of its killed predecessor is over.
-const START: Duration = Duration::from_secs(40);
+const START: Duration = Duration::from_secs(60);
+
+/// How long a broker that was started again is waited for to hear of its topics.
+const TOLD: Duration = Duration::from_secs(5);
 
 /// How much of its output is printed when a test fails.
 const LINES_ON_FAILURE: usize = 200;
@@ -91,6 +95,18 @@ impl Setup {
             Kind::Gregor => setup.set("metrics.listen", format!("127.0.0.1:{metrics_port}")),
             // A virtual machine that starts on a busy machine stands still for seconds.
             Kind::Reference => setup.set("zookeeper.session.timeout.ms", "6000"),
+        }
+    }
+
+    /// On a host of its own instead of the loopback interface.
+    pub(crate) fn at(self, host: Ipv4Addr) -> Self {
+        let (kind, metrics_port) = (self.kind, self.metrics_port);
+        let setup = self
+            .set("host.name", host.to_string())
+            .set("advertised.host.name", host.to_string());
+        match kind {
+            Kind::Gregor => setup.set("metrics.listen", format!("{host}:{metrics_port}")),
+            Kind::Reference => setup,
         }
     }
 
@@ -283,6 +299,21 @@ impl Broker {
         }
         self.launch();
         self.wait_until_ready();
+        // It serves before its controller has told it of anything. What lies there may be of no topic any more.
+        within(TOLD, || {
+            let seen = wire::metadata(self.address()).ok()?;
+            (self.has_logs() <= !seen.topics.is_empty()).then_some(())
+        });
+    }
+
+    /// Whether there is a partition's directory in its data directory.
+    fn has_logs(&self) -> bool {
+        let entries = std::fs::read_dir(self.data()).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.into_iter().any(|name| {
+            name.rsplit_once('-')
+                .is_some_and(|(_, number)| number.parse::<u32>().is_ok())
+        })
     }
 
     /// Starts it on the data it has without waiting: in a cluster others may have to come first.
@@ -357,7 +388,7 @@ impl Broker {
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.setup.port))
+        SocketAddr::from((self.host(), self.setup.port))
     }
 
     /// The same as clients want it.
@@ -377,7 +408,11 @@ impl Broker {
 
     /// Where Gregor serves its metrics.
     pub(crate) fn metrics_address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.setup.metrics_port))
+        SocketAddr::from((self.host(), self.setup.metrics_port))
+    }
+
+    fn host(&self) -> Ipv4Addr {
+        self.setup.settings["host.name"].parse().expect("an address")
     }
 
     pub(crate) fn pid(&self) -> Pid {

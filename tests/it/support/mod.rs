@@ -4,9 +4,11 @@ pub(crate) mod answer;
 pub(crate) mod broker;
 pub(crate) mod clients;
 pub(crate) mod connection;
+pub(crate) mod ensemble;
 pub(crate) mod eventually;
 pub(crate) mod faketime;
 pub(crate) mod java;
+pub(crate) mod lan;
 pub(crate) mod load;
 pub(crate) mod namespace;
 pub(crate) mod numbered;
@@ -46,6 +48,8 @@ pub(crate) enum Need {
     Terminal,
     /// Network and mount namespaces of the test's own.
     Namespaces,
+    /// Networks of several hosts.
+    Lan,
     /// What the client of the benchmark is built from.
     Librdkafka,
     /// Only Gregor promises what the test checks.
@@ -83,6 +87,11 @@ impl Need {
             Self::Namespaces => absent(
                 namespace::Network::allowed(),
                 "the right to open network namespaces",
+                "apt-get install iproute2, and run the tests as root",
+            ),
+            Self::Lan => absent(
+                lan::Lan::allowed(),
+                "the right to bridge network namespaces",
                 "apt-get install iproute2, and run the tests as root",
             ),
             Self::Librdkafka => absent(

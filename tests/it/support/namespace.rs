@@ -50,11 +50,18 @@ impl Network {
     /// A program that runs inside.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
+        command.arg(self.to_enter()).arg("--").arg(program);
         command
-            .arg(format!("--net=/proc/{}/ns/net", self.holder.id()))
-            .arg("--")
-            .arg(program);
-        command
+    }
+
+    /// The option with which `nsenter` goes inside.
+    pub(crate) fn to_enter(&self) -> String {
+        format!("--net=/proc/{}/ns/net", self.holder())
+    }
+
+    /// The process that keeps it open.
+    pub(crate) fn holder(&self) -> u32 {
+        self.holder.id()
     }
 }
 

@@ -9,6 +9,8 @@ use super::clients::Release;
 use super::process::run;
 use super::project;
 
+const DEADLINE: Duration = Duration::from_secs(30);
+
 /// One node, as kazoo sees it.
 #[derive(Debug, Clone)]
 pub(crate) struct Znode {
@@ -70,6 +72,12 @@ pub(crate) fn delete(connect: &str, paths: &[&str]) {
     kazoo(&[&["delete", connect], paths].concat());
 }
 
+/// As [`delete`], whether or not it is there.
+pub(crate) fn try_delete(connect: &str, path: &str) {
+    // Who looks whether it is there before may be overtaken.
+    let _ = run(command(&["delete", connect, path]), b"", DEADLINE);
+}
+
 /// Lets nodes of all kinds come, change and go for so many seconds; how often.
 pub(crate) fn flicker(connect: &str, seconds: &str) -> usize {
     kazoo(&["flicker", connect, seconds]).trim().parse().unwrap()
@@ -81,9 +89,13 @@ pub(crate) fn put(connect: &str, path: &str, data: &str) {
 }
 
 fn kazoo(arguments: &[&str]) -> String {
+    run(command(arguments), b"", DEADLINE).succeeded().text()
+}
+
+fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(Release::Kafka20.python());
     command
         .arg(project().join("tests/clients/znodes.py"))
         .args(arguments);
-    run(command, b"", Duration::from_secs(30)).succeeded().text()
+    command
 }

@@ -144,10 +144,7 @@ impl ZooKeeper {
             .append(true)
             .open(&log_path)
             .expect("open ZooKeeper's log");
-        let mut command = match self.version {
-            Version::Reference => reference(),
-            Version::Installed => installed(),
-        };
+        let mut command = program(self.version, &[]);
         let process = command
             .arg(self.folder.path().join("zoo.cfg"))
             .current_dir(self.folder.path())
@@ -206,23 +203,33 @@ impl Drop for ZooKeeper {
     }
 }
 
-/// The reference's own server; the launcher replaces itself with it.
-fn reference() -> Command {
-    let mut command = Command::new(reference_file("kafka"));
-    command.arg("zookeeper").env("REFERENCE_HEAP", "128m");
+/// A server's command, which its configuration is to follow; run under another program if there is one.
+pub(super) fn program(version: Version, under: &[String]) -> Command {
+    let server = match version {
+        Version::Reference => vec![
+            reference_file("kafka").display().to_string(),
+            "zookeeper".to_owned(),
+        ],
+        Version::Installed => installed(),
+    };
+    let mut words = under.iter().chain(&server);
+    let mut command = Command::new(words.next().expect("a program"));
+    // The reference's launcher replaces itself with the server.
+    command.args(words).env("REFERENCE_HEAP", "128m");
     command
 }
 
-fn installed() -> Command {
-    let log = format!(
-        "-Dlog4j.configuration=file:{}",
-        reference_file("log4j.properties").display()
-    );
-    let mut command = Command::new("java");
-    command
-        .args(["-Xmx128m", "-Djava.awt.headless=true", &log, "-cp", &class_path()])
-        .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain");
-    command
+fn installed() -> Vec<String> {
+    let log = reference_file("log4j.properties");
+    vec![
+        "java".to_owned(),
+        "-Xmx128m".to_owned(),
+        "-Djava.awt.headless=true".to_owned(),
+        format!("-Dlog4j.configuration=file:{}", log.display()),
+        "-cp".to_owned(),
+        class_path(),
+        "org.apache.zookeeper.server.quorum.QuorumPeerMain".to_owned(),
+    ]
 }
 
 fn class_path() -> String {

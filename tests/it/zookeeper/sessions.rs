@@ -340,11 +340,7 @@ async fn hosts_that_cannot_be_reached_are_named_with_their_problem() {
     config.session_timeout = Duration::from_secs(1);
     let begin = Instant::now();
     let failed = Sessions::start(config, Trigger::new().signal()).await;
-    assert!(
-        begin.elapsed() < Duration::from_millis(3500),
-        "{:?}",
-        begin.elapsed()
-    );
+    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
     let Err(Error::Unreachable { hosts }) = &failed else {
         panic!("{failed:?}")
     };

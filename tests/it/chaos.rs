@@ -1,0 +1,49 @@
+//! A cluster under load to which everything happens: nothing acknowledged is lost, nothing is reordered, nobody is left
+//! without a leader.
+//!
+//! What happens is decided by a seed (`plan`); `scripts/chaos.sh` lets it go on for as long as one likes. Environment:
+//! `GREGOR_CHAOS_ROUNDS`, `GREGOR_CHAOS_SEED`, `GREGOR_CHAOS_LEADER_SECONDS` (how long a partition may be without a
+//! leader after everything is mended), `GREGOR_CHAOS_JAVA` (how many of the four brokers are of the reference),
+//! `GREGOR_CHAOS_LEAVE` (a directory for logs and data when something is wrong), `GREGOR_CHAOS_LOG` (as `RUST_LOG`).
+
+mod book;
+mod client;
+mod cluster;
+mod faults;
+mod load;
+mod plan;
+mod rounds;
+mod verdict;
+
+use self::cluster::Cluster;
+use self::rounds::Rounds;
+use crate::support::Need;
+use crate::support::have;
+use crate::support::lan::Lan;
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_in_chaos() {
+    if !have(&[
+        Need::Gregor,
+        Need::Reference,
+        Need::ZooKeeper,
+        Need::Python,
+        Need::Lan,
+    ]) {
+        return;
+    }
+    let lan = Lan::new(Cluster::hosts());
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    // Whoever is in that network stays there: a thread of its own.
+    let chaos = std::thread::Builder::new().name(name).spawn(move || {
+        lan.enter();
+        Rounds::start(lan, number("GREGOR_CHAOS_SEED", 822)).run(number("GREGOR_CHAOS_ROUNDS", 4));
+    });
+    if let Err(panic) = chaos.unwrap().join() {
+        std::panic::resume_unwind(panic);
+    }
+}
