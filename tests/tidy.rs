@@ -135,7 +135,12 @@ fn written() -> Vec<Source> {
     );
     all.extend(files("scripts", &["sh", ""]));
     all.extend(files(".ci", &["sh", ""]));
-    for name in ["README.md", "Cargo.toml", "tests/reference/kafka"] {
+    for name in [
+        "README.md",
+        "Cargo.toml",
+        "tests/reference/kafka",
+        "tests/reference/script",
+    ] {
         if let Ok(text) = fs::read_to_string(root().join(name)) {
             all.push(Source {
                 path: name.to_owned(),

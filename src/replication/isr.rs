@@ -78,10 +78,12 @@ impl Isr {
         }
     }
 
-    /// Takes over what `before` knew: the leadership goes on under another leader epoch.
+    /// Takes over what `before` knew: the leadership goes on under another leader epoch. A member that the controller has
+    /// put out is about to stop, or is gone: what it had says nothing until it fetches again.
     pub(crate) fn continuing(mut self, before: &Self) -> Self {
         for (id, follower) in &mut self.followers {
-            if let Some(known) = before.followers.get(id) {
+            let put_out = before.isr.contains(id) && !self.isr.contains(id);
+            if let Some(known) = before.followers.get(id).filter(|_| !put_out) {
                 *follower = Follower {
                     assigned: follower.assigned,
                     ..*known
@@ -189,6 +191,11 @@ impl Isr {
             let follower = self.followers.entry(*id).or_insert(unknown);
             if !self.isr.contains(id) {
                 follower.caught_up_at = now;
+            }
+        }
+        for (id, follower) in &mut self.followers {
+            if self.isr.contains(id) && !isr.contains(id) {
+                follower.last_fetch = None;
             }
         }
         self.isr = isr;
@@ -321,6 +328,7 @@ mod tests {
 
         isr.confirm(proposal.isr, 5, later);
         assert_eq!((isr.members(), isr.version()), (&[ME, THREE][..], 5));
+        isr.record_fetch(TWO, Some(9), 9, later);
         assert_eq!(isr.propose(LAG, 6, later).unwrap().isr, [ME, THREE, TWO]);
     }
 
@@ -344,6 +352,23 @@ mod tests {
         assert_eq!(isr.propose(LAG, 6, later), None, "although it has everything");
         isr.record_fetch(TWO, Some(6), 6, later);
         assert_eq!(isr.propose(LAG, 6, later).unwrap().isr, [ME, TWO]);
+    }
+
+    /// With nothing written meanwhile it still has everything, as far as its last fetch tells.
+    #[test]
+    fn whom_the_controller_has_put_out_comes_back_only_by_a_fetch() {
+        let (mut before, now) = isr(&[ME, TWO], &[ME, TWO]);
+        before.record_fetch(TWO, Some(6), 6, now);
+        let mut after = Isr::new(ME, &[ME, TWO], &[ME], 5, now).continuing(&before);
+        assert_eq!(after.propose(LAG, 6, now), None);
+        after.record_fetch(TWO, Some(6), 6, now);
+        assert_eq!(after.propose(LAG, 6, now).unwrap().isr, [ME, TWO]);
+
+        // The same if the leader only reads that it was put out.
+        before.confirm(vec![ME], 5, now);
+        assert_eq!(before.propose(LAG, 6, now), None);
+        before.record_fetch(TWO, Some(6), 6, now);
+        assert_eq!(before.propose(LAG, 6, now).unwrap().isr, [ME, TWO]);
     }
 
     #[test]

@@ -7,8 +7,13 @@
 //!   goes on when it has printed TEXT, and sends it Ctrl-C after NAME's last block.
 //! - `<!-- not run: REASON -->`.
 //!
+//! The blocks of the NAME `cluster` find three Java brokers there, and the folder is also that of Kafka 0.8.2 on the
+//! machine of the first.
+//!
 //! A plain ``` block right after `<!-- prints -->` is what the block before it prints: each of its lines must occur in
 //! the output, in this order; `…` in a line stands for anything, a line of only `…` for any lines.
+
+mod java_brokers;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,6 +22,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use self::java_brokers::JavaBrokers;
 use crate::support::Need;
 use crate::support::eventually::eventually;
 use crate::support::have;
@@ -28,6 +34,9 @@ use crate::support::scratch;
 
 /// Enough for anything a README should ask of somebody who waits for it.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// The blocks that find Java brokers.
+const AMONG_JAVA_BROKERS: &str = "cluster";
 
 /// How long a block in the background may take to stop.
 const STOP: Duration = Duration::from_secs(20);
@@ -201,6 +210,7 @@ fn every_block_of_the_readme_runs_as_printed() {
     for (name, blocks) in stories {
         let network = Network::new();
         let folder = clone_of_the_project();
+        let java = (name == AMONG_JAVA_BROKERS).then(|| JavaBrokers::start(&network, folder.path()));
         let mut background = Vec::new();
         for (block, until) in blocks {
             let command = shell(&network, folder.path(), &block);
@@ -235,6 +245,7 @@ fn every_block_of_the_readme_runs_as_printed() {
             running.signal(Signal::INT);
             running.wait(STOP);
         }
+        java.iter().for_each(JavaBrokers::check);
     }
 }
 

@@ -4,6 +4,7 @@
 //! its own kind.
 
 mod cluster;
+mod compacted;
 mod failover;
 mod follower;
 mod isr;

@@ -94,6 +94,27 @@ pub(crate) fn java_consume(connect: &str, topic: &str, count: usize, settings: &
     split(&reference::tool(&arguments, b"").stdout)
 }
 
+/// What the reference's formatter makes of the first `count` records of `__consumer_offsets`.
+#[track_caller]
+pub(crate) fn java_format_offsets(connect: &str, count: usize) -> String {
+    let directory = scratch("consumer");
+    let file = directory.path().join("consumer.properties");
+    std::fs::write(
+        &file,
+        "consumer.timeout.ms=15000\nexclude.internal.topics=false\n",
+    )
+    .unwrap();
+    let (file, count) = (file.to_string_lossy().into_owned(), count.to_string());
+    let mut arguments = vec!["console-consumer", "--zookeeper", connect, "--from-beginning"];
+    arguments.extend(["--topic", "__consumer_offsets", "--max-messages", &count]);
+    arguments.extend([
+        "--formatter",
+        "kafka.server.OffsetManager$OffsetsMessageFormatter",
+    ]);
+    arguments.extend(["--consumer.config", &file]);
+    reference::tool(&arguments, b"").text()
+}
+
 /// Consumes partition 0 from the beginning to its end with the Java simple consumer.
 #[track_caller]
 pub(crate) fn java_simple_consume(bootstrap: &str, topic: &str) -> Vec<Record> {

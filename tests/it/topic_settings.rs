@@ -1,0 +1,197 @@
+//! Settings of a topic that are changed while brokers run: by the reference's command and by ours, on brokers of either
+//! kind, without a restart.
+
+use std::time::Duration;
+
+use gregor::message::Codec;
+use gregor::protocol::fetch::Reader;
+use gregor::protocol::list_offsets::OffsetSpec;
+use serde_json::Value;
+
+use crate::support::Need;
+use crate::support::broker::Broker;
+use crate::support::broker::Kind;
+use crate::support::broker::Setup;
+use crate::support::chroot;
+use crate::support::eventually::eventually;
+use crate::support::gregor;
+use crate::support::have;
+use crate::support::process::run;
+use crate::support::reference;
+use crate::support::requests::ask_one;
+use crate::support::requests::offsets;
+use crate::support::requests::produce;
+use crate::support::requests::set;
+use crate::support::segments::segments;
+use crate::support::zookeeper::Version;
+use crate::support::zookeeper::ZooKeeper;
+
+/// Retention begins to work half a minute after the start, in brokers of either kind.
+const SOON: Duration = Duration::from_secs(60);
+
+/// Codes of 0.8.2.
+const MESSAGE_TOO_LARGE: i64 = 10;
+const NOT_ENOUGH_REPLICAS: i64 = 19;
+
+/// A running broker with a topic, and a command that changes its settings.
+struct Changing {
+    broker: Broker,
+    by: Kind,
+    _zookeeper: std::sync::Arc<ZooKeeper>,
+}
+
+impl Changing {
+    fn start(test: &str, broker: Kind, by: Kind) -> Self {
+        let zookeeper = ZooKeeper::shared(Version::Reference);
+        let broker = Setup::of_kind(broker, &chroot(&zookeeper, test))
+            .set("log.retention.check.interval.ms", "100")
+            .start();
+        broker.create_topic("t", 1, &[]);
+        Self {
+            broker,
+            by,
+            _zookeeper: zookeeper,
+        }
+    }
+
+    /// Changes settings by the command.
+    fn alter(&self, changes: &[&str]) {
+        let arguments = [
+            "topics",
+            "--zookeeper",
+            self.broker.connect(),
+            "--alter",
+            "--topic",
+            "t",
+        ];
+        let arguments = [&arguments, changes].concat();
+        let said = match self.by {
+            Kind::Reference => reference::tool(&arguments, b""),
+            Kind::Gregor => {
+                let mut command = gregor();
+                command.args(&arguments);
+                run(command, b"", SOON).succeeded()
+            }
+        };
+        assert!(
+            said.text().contains("Updated config for topic \"t\"."),
+            "{}",
+            said.account()
+        );
+    }
+
+    /// Sends a message of 200 bytes; the answer.
+    fn send(&self, acks: i16) -> Value {
+        let request = produce(
+            acks,
+            SOON,
+            "t",
+            [(0, set(Codec::None, &["x".repeat(200).as_str()]))],
+        );
+        ask_one(&self.broker, &request)
+    }
+
+    /// Sends until the answer has this code.
+    #[track_caller]
+    fn send_until(&self, acks: i16, code: i64) {
+        eventually(&format!("the answer is {code}"), SOON, || {
+            let answer = self.send(acks);
+            if answer["error_code"] == code {
+                Ok(())
+            } else {
+                Err(answer)
+            }
+        });
+    }
+
+    fn segments(&self) -> usize {
+        segments(&self.broker.data().join("t-0")).len()
+    }
+
+    fn log_start(&self) -> i64 {
+        let request = offsets(Reader::Consumer, "t", 0, OffsetSpec::Earliest);
+        ask_one(&self.broker, &request)["offsets"][0].as_i64().unwrap()
+    }
+}
+
+/// What producers notice at once, there and back.
+fn limits(changing: &Changing) {
+    changing.send_until(-1, 0);
+    changing.alter(&["--config", "max.message.bytes=100"]);
+    changing.send_until(-1, MESSAGE_TOO_LARGE);
+    changing.alter(&[
+        "--config",
+        "min.insync.replicas=2",
+        "--delete-config",
+        "max.message.bytes",
+    ]);
+    changing.send_until(-1, NOT_ENOUGH_REPLICAS);
+    changing.alter(&["--delete-config", "min.insync.replicas"]);
+    changing.send_until(-1, 0);
+}
+
+/// How the log is cut into segments.
+fn segmentation(changing: &Changing) {
+    assert_eq!(changing.segments(), 1);
+    changing.alter(&["--config", "segment.bytes=1000"]);
+    eventually("there are more segments", SOON, || {
+        changing.send_until(1, 0);
+        let segments = changing.segments();
+        if segments > 3 { Ok(()) } else { Err(segments) }
+    });
+}
+
+/// Which segments are kept.
+fn retention(changing: &Changing) {
+    assert_eq!(changing.log_start(), 0);
+    changing.alter(&["--config", "retention.bytes=1500"]);
+    eventually("old segments are deleted", SOON, || match changing.log_start() {
+        0 => Err("not yet"),
+        _ => Ok(()),
+    });
+    changing.send_until(1, 0);
+}
+
+#[test]
+fn a_running_broker_takes_over_what_the_reference_changes() {
+    if !have(&[Need::Gregor, Need::Reference]) {
+        return;
+    }
+    let mut changing = Changing::start("settings-theirs", Kind::Gregor, Kind::Reference);
+    limits(&changing);
+    segmentation(&changing);
+    retention(&changing);
+    // What changes while it is away holds from its start on.
+    changing.broker.stop();
+    changing.alter(&["--config", "min.insync.replicas=2"]);
+    changing.broker.start_again();
+    eventually("it leads", SOON, || {
+        let answer = changing.send(-1);
+        assert_ne!(answer["error_code"], 0);
+        if answer["error_code"] == NOT_ENOUGH_REPLICAS {
+            Ok(())
+        } else {
+            Err(answer)
+        }
+    });
+}
+
+#[test]
+fn a_running_broker_takes_over_what_our_command_changes() {
+    if !have(&[Need::Gregor, Need::Reference]) {
+        return;
+    }
+    let changing = Changing::start("settings-ours", Kind::Gregor, Kind::Gregor);
+    limits(&changing);
+    segmentation(&changing);
+}
+
+#[test]
+fn a_running_java_broker_takes_over_what_our_command_changes() {
+    if !have(&[Need::Gregor, Need::Reference]) {
+        return;
+    }
+    let changing = Changing::start("settings-java", Kind::Reference, Kind::Gregor);
+    limits(&changing);
+    segmentation(&changing);
+}
