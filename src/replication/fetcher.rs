@@ -126,8 +126,9 @@ impl Fetcher {
             };
             let fetched = tokio::select! {
                 fetched = self.fetch(&mut connection, &request) => Some(fetched),
-                // The answer may take long, and the new partitions are not in it.
-                () = settled(&mut changes) => None,
+                // The answer may take long, and the new partitions are not in it. Looked for with another pair of eyes: an
+                // answer that comes while the orders settle must not hide them.
+                () = settled(changes.clone()) => None,
             };
             match fetched {
                 Some(Ok(response)) => {
@@ -144,10 +145,7 @@ impl Fetcher {
                     }
                     wait(Some(Instant::now() + pause.next()), &mut changes).await;
                 }
-                None => {
-                    connection = None;
-                    changes.mark_changed();
-                }
+                None => connection = None,
             }
         }
     }
@@ -348,7 +346,7 @@ async fn wait(until: Option<Instant>, changes: &mut watch::Receiver<u64>) {
 }
 
 /// Waits for an order, and then until no more come.
-async fn settled(changes: &mut watch::Receiver<u64>) {
+async fn settled(mut changes: watch::Receiver<u64>) {
     if changes.changed().await.is_err() {
         pending::<()>().await;
     }

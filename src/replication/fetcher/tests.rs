@@ -53,8 +53,8 @@ struct FakeState {
     /// Partition and offset of every fetch.
     asked: Vec<(i32, i64)>,
     client_ids: Vec<Option<String>>,
-    /// Whether it answers when a request's time is up, rather than never.
-    keeps_time: bool,
+    /// When it answers a request that finds nothing; never without.
+    answers_after: Option<Duration>,
     /// Requests that it sat on and that were given up.
     given_up: usize,
 }
@@ -126,9 +126,9 @@ impl Handler for FakeLeader {
                 if settled {
                     return Reply::Send(FetchResponse { topics }.into());
                 }
-                if self.state().keeps_time {
+                if let Some(pause) = self.state().answers_after {
                     return Reply::Later(Box::pin(async move {
-                        sleep(request.max_wait.min(Duration::from_millis(20))).await;
+                        sleep(request.max_wait.min(pause)).await;
                         Reply::Send(FetchResponse { topics }.into())
                     }));
                 }
@@ -320,7 +320,7 @@ async fn a_partition_that_fails_rests_and_holds_up_no_other() {
     let fixture = Fixture::start().await;
     {
         let mut state = fixture.leader.state();
-        state.keeps_time = true;
+        state.answers_after = Some(Duration::from_millis(20));
         state.errors.insert(0, ErrorCode::NotLeaderForPartition);
         let mut damaged = messages(0, &["damaged"]);
         *damaged.last_mut().unwrap() ^= 1;
@@ -390,11 +390,23 @@ async fn orders_wait_for_no_fetch() {
     fixture.until("it is copied again", |on| on.end(1) == 2).await;
 }
 
+/// The leader answers while the fetcher waits whether more orders come.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_in_between_hides_no_order() {
+    let fixture = Fixture::start().await;
+    fixture.leader.state().answers_after = Some(Duration::from_millis(2));
+    for partition in 0..20 {
+        fixture.leader.state().logs.insert(partition, messages(0, &["a"]));
+        fixture.order(OTHER, 0, &[partition]);
+        fixture.until("it is copied", |on| on.end(partition) == 1).await;
+    }
+}
+
 /// KAFKA-2143: the leader has got as far as the follower when it is asked for its range.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_deleted_over_an_outdated_answer() {
     let fixture = Fixture::start().await;
-    fixture.leader.state().keeps_time = true;
+    fixture.leader.state().answers_after = Some(Duration::from_millis(20));
     fixture.leader.state().logs.insert(0, messages(0, &["a", "b"]));
     fixture.order(OTHER, 0, &[0]);
     fixture.until("both messages are here", |on| on.end(0) == 2).await;
