@@ -3,6 +3,7 @@
 
 mod cluster;
 mod load;
+mod progress;
 
 use std::time::Instant;
 
