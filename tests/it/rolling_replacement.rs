@@ -1,8 +1,9 @@
 //! A cluster of Java brokers becomes one of Gregor's, and one of Java brokers again: under load, one broker at a time,
-//! each with its id, its address and its data directory. Nobody who produces or consumes is restarted or loses anything.
+//! each with its id, its address and its data directories. Nobody who produces or consumes is restarted or loses anything.
 
 mod cluster;
 mod load;
+mod progress;
 
 use std::time::Instant;
 
@@ -36,6 +37,7 @@ fn brokers_are_replaced_one_by_one_under_load_and_back() {
     let messages = load.finish(&cluster);
     cluster.wait_for_equal_logs();
     cluster.verify_logs();
+    cluster.assert_sound_hand_overs();
     report(&format!(
         "{messages} messages acknowledged while three brokers were replaced and back, {:.0} s",
         started.elapsed().as_secs_f64()

@@ -1,6 +1,8 @@
 //! Three brokers, each of which may be of either kind from one start to the next.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use crate::support::broker::Setup;
 use crate::support::chroot;
 use crate::support::eventually::eventually;
 use crate::support::reference;
+use crate::support::scratch;
 use crate::support::segments::log_bytes;
 use crate::support::segments::read_by_reference;
 use crate::support::znodes;
@@ -36,6 +39,7 @@ const SOON: Duration = Duration::from_secs(60);
 pub(super) struct Cluster {
     pub(super) connect: String,
     brokers: Vec<Broker>,
+    data: tempfile::TempDir,
     _zookeeper: Arc<ZooKeeper>,
 }
 
@@ -44,9 +48,13 @@ impl Cluster {
     pub(super) fn start(test: &str, kind: Kind) -> Self {
         let zookeeper = ZooKeeper::shared(Version::Reference);
         let connect = chroot(&zookeeper, test);
+        let data = scratch("rolling");
         let launch = |id: usize| {
+            let directories = directories(data.path(), id);
+            let directories = directories.map(|directory| directory.to_string_lossy().into_owned());
             Setup::of_kind(kind, &connect)
                 .set("broker.id", id.to_string())
+                .set("log.dirs", directories.join(","))
                 .set("default.replication.factor", "3")
                 .set("offsets.topic.replication.factor", "3")
                 .set("offsets.topic.num.partitions", PARTITIONS.to_string())
@@ -63,6 +71,7 @@ impl Cluster {
         let cluster = Self {
             connect,
             brokers,
+            data,
             _zookeeper: zookeeper,
         };
         for topic in [PYTHON_TOPIC, JAVA_TOPIC, OFFSETS_TOPIC] {
@@ -130,12 +139,39 @@ impl Cluster {
     /// Stops the first broker cleanly, and has the reference read its logs and believe its indexes.
     #[track_caller]
     pub(super) fn verify_logs(&mut self) {
-        let first = &mut self.brokers[0];
-        first.stop_within(SOON);
-        let data = first.data();
-        let logs = partitions().map(|partition| data.join(partition));
+        self.brokers[0].stop_within(SOON);
+        let logs = partitions().map(|partition| self.log(0, &partition));
         let logs: Vec<_> = logs.filter(|log| !log_bytes(log).is_empty()).collect();
         read_by_reference(&logs);
+    }
+
+    /// Nobody found anything to repair, or anything that it could not read, in what the other kind had left.
+    #[track_caller]
+    pub(super) fn assert_sound_hand_overs(&self) {
+        for broker in &self.brokers {
+            let said = broker.output();
+            let complaints = [
+                "Recovering unflushed",
+                "orrupt",
+                "FATAL",
+                "Error in loading offsets",
+                "gregor::log::recovery",
+            ];
+            let complaint = said
+                .lines()
+                .find(|line| complaints.iter().any(|complaint| line.contains(complaint)));
+            assert_eq!(complaint, None);
+        }
+    }
+
+    /// Where a broker keeps a partition.
+    fn log(&self, broker: usize, partition: &str) -> PathBuf {
+        let places = directories(self.data.path(), broker).map(|directory| directory.join(partition));
+        let there: Vec<_> = places.into_iter().filter(|place| place.exists()).collect();
+        let [place] = there.as_slice() else {
+            panic!("{partition} of broker {broker} is in {there:?}")
+        };
+        place.clone()
     }
 
     /// Waits until all brokers have the same logs, byte for byte.
@@ -145,8 +181,8 @@ impl Cluster {
             // The group's positions are in one partition of their topic.
             let may_be_empty = partition.starts_with(OFFSETS_TOPIC);
             eventually("all have the same log", SOON, || {
-                let bytes = |broker: &Broker| log_bytes(&broker.data().join(&partition));
-                let logs: Vec<_> = self.brokers.iter().map(bytes).collect();
+                let bytes = |broker| log_bytes(&self.log(broker, &partition));
+                let logs: Vec<_> = (0..BROKERS).map(bytes).collect();
                 let filled = may_be_empty || !logs[0].is_empty();
                 if filled && logs.iter().all(|log| *log == logs[0]) {
                     Ok(())
@@ -192,6 +228,11 @@ impl Cluster {
             .filter_map(state)
             .collect()
     }
+}
+
+/// A broker's data directories.
+fn directories(data: &Path, broker: usize) -> [PathBuf; 2] {
+    ["first", "second"].map(|name| data.join(format!("{broker}-{name}")))
 }
 
 /// All partitions, as their directories are called.

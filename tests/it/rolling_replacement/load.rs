@@ -15,6 +15,8 @@ use super::cluster::Cluster;
 use super::cluster::JAVA_TOPIC;
 use super::cluster::PARTITIONS;
 use super::cluster::PYTHON_TOPIC;
+use super::progress::Counts;
+use super::progress::Progress;
 use crate::support::clients::Python;
 use crate::support::clients::Record;
 use crate::support::clients::Release;
@@ -35,10 +37,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const GROUP: &str = "rolling";
 
 /// A message of the Java producer is so long that few of them wait in its input.
-const LINE: usize = 500;
+const LINE: usize = 200;
 
 /// A partition of a topic.
-type Place = (String, usize);
+pub(super) type Place = (String, usize);
 
 /// What Java's producer is given to send.
 #[derive(Debug, Default)]
@@ -55,6 +57,7 @@ pub(super) struct Load {
     java_consumer: Running,
     end: Sender<Vec<u8>>,
     feed: Arc<Feed>,
+    progress: Progress,
     /// Where the group was when it was last asked for.
     committed: i64,
     watcher: Python,
@@ -75,6 +78,7 @@ impl Load {
             java_consumer: Running::start(java_consumer(cluster, &settings), None),
             end,
             feed,
+            progress: Progress::default(),
             committed: 0,
             watcher: Python::start(Release::Kafka14, &bootstrap),
             _settings: settings,
@@ -116,25 +120,11 @@ impl Load {
     }
 
     /// How many messages each client knows of, by client and partition.
-    fn counts(&self) -> BTreeMap<(&'static str, Place), usize> {
-        let mut counts = BTreeMap::new();
-        for (place, _, _) in acknowledged(&self.python_producer.stdout()) {
-            *counts.entry(("acknowledged", place)).or_default() += 1;
-        }
-        let consumed = consumed(&self.python_consumer.stdout());
-        let places: BTreeMap<String, Place> = consumed
-            .iter()
-            .map(|(place, _, message)| (message.clone(), place.clone()))
-            .collect();
-        for (place, _, _) in consumed {
-            *counts.entry(("consumed by Python", place)).or_default() += 1;
-        }
-        for message in lines(&self.java_consumer.stdout()) {
-            if let Some(place) = places.get(&message) {
-                *counts.entry(("consumed by Java", place.clone())).or_default() += 1;
-            }
-        }
-        counts
+    fn counts(&mut self) -> Counts {
+        let counts = self
+            .progress
+            .look(&self.python_producer, &self.python_consumer, &self.java_consumer);
+        counts.clone()
     }
 
     fn clients(&mut self) -> [(&'static str, &mut Running); 4] {
@@ -306,7 +296,7 @@ fn lines(output: &[u8]) -> Vec<String> {
 }
 
 /// What Python's producer got acknowledged: where, at which offset, and which message.
-fn acknowledged(output: &[u8]) -> Vec<(Place, i64, String)> {
+pub(super) fn acknowledged(output: &[u8]) -> Vec<(Place, i64, String)> {
     let parse = |line: String| {
         let mut fields = line.splitn(3, ' ');
         let (partition, offset) = (fields.next().unwrap(), fields.next().unwrap());
@@ -320,7 +310,7 @@ fn acknowledged(output: &[u8]) -> Vec<(Place, i64, String)> {
 }
 
 /// What Python's consumer got: from where, at which offset, and which message.
-fn consumed(output: &[u8]) -> Vec<(Place, i64, String)> {
+pub(super) fn consumed(output: &[u8]) -> Vec<(Place, i64, String)> {
     let parse = |line: String| {
         let mut fields = line.splitn(4, ' ');
         let mut field = || fields.next().unwrap().to_owned();

@@ -1,6 +1,9 @@
 //! Programs as child processes: with standard input, captured output and a deadline; killed when dropped.
 
 use std::fs::File;
+use std::io::Read;
+use std::io::Seek;
+use std::io::SeekFrom;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::Child;
@@ -127,6 +130,15 @@ impl Running {
     /// What it has written to standard output so far.
     pub(crate) fn stdout(&self) -> Vec<u8> {
         std::fs::read(self.path("stdout")).unwrap()
+    }
+
+    /// The same from this byte on.
+    pub(crate) fn stdout_from(&self, offset: usize) -> Vec<u8> {
+        let mut file = File::open(self.path("stdout")).unwrap();
+        file.seek(SeekFrom::Start(offset.try_into().unwrap())).unwrap();
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).unwrap();
+        bytes
     }
 
     /// What it has written to standard error so far.
