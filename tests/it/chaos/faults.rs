@@ -16,12 +16,6 @@ use crate::support::znodes;
 /// How long a clean stop may take after everything is mended.
 const STOP: Duration = Duration::from_secs(30);
 
-/// What a broker says that is started without ZooKeeper,
-const NO_ZOOKEEPER: &str = "error: connect to ZooKeeper: ";
-
-/// in one of its last lines.
-const LAST_WORDS: usize = 3;
-
 /// Who was what before the first blow fell.
 pub(super) struct Standing {
     controller: Option<usize>,
@@ -184,14 +178,17 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts brokers again that found no ZooKeeper when they were started, as whoever supervises them would. What is wrong
-    /// if one has ended for another reason.
+    /// Starts brokers again whose start failed for want of ZooKeeper, as whoever supervises them would. What is wrong if
+    /// one has ended for another reason.
     pub(super) fn revive(&mut self) -> Result<(), String> {
         for (id, broker) in self.brokers.iter_mut().enumerate() {
             let Some(status) = broker.exited() else { continue };
             let output = broker.output();
-            let last = output.lines().rev().take(LAST_WORDS);
-            if !last.into_iter().any(|line| line.contains(NO_ZOOKEEPER)) {
+            let (_, last_run) = output.rsplit_once("], starting").unwrap_or_default();
+            let error = last_run.lines().find(|line| line.starts_with("error: "));
+            let failed_to_start =
+                !last_run.contains("], started") && error.is_some_and(|error| error.contains("ZooKeeper"));
+            if !failed_to_start {
                 return Err(format!("broker {id} ended by itself: {status}"));
             }
             broker.forget();
