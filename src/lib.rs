@@ -53,6 +53,8 @@
 //!   may have been truncated in between. The next leader epoch with the same leader goes on with it, a gap does not.
 //! - A follower never truncates because of an order, only because of what its leader sent. 0.8.2.2 cuts to the high
 //!   watermark first, which lags behind what is committed.
+//! - Orders of a controller are taken only on the connection that it has opened last. What it gave up on an earlier one
+//!   may arrive after what it has sent again, and after much else.
 //! - The lock of a data directory is a POSIX record lock, because Java takes that kind. It is lost when *any* descriptor
 //!   of the file is closed in this process: nobody may open `.lock` a second time.
 //! - ZooKeeper 3.4 knows no `create2`, no persistent watches, and the client library's `multi` can't create there.
