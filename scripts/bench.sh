@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Measures Gregor beside the reference (Apache Kafka 0.8.2.2) and beside a null broker that does as little as can be done,
-# in turn on the same disk, with the same settings and the same real client (librdkafka). Prints markdown tables: medians,
-# spread, ratios, and which goals are met. Takes about half an hour; the machine should do nothing else meanwhile.
-#   scripts/bench.sh [ROW ...]     of produce consume codecs latency connections flush partitions start size; and, only when
-#                                  asked for, partitions10000 and unclean (10 GiB of logs that nobody closed)
+# in turn on the same disk, with the same settings and the same real client (librdkafka); then three brokers of each that
+# replicate, and lose one. Prints markdown tables: medians, spread, ratios, and which goals are met. Takes about half an
+# hour; the machine should do nothing else meanwhile.
+#   scripts/bench.sh [ROW ...]     of produce consume codecs latency connections flush partitions start replicated failover
+#                                  size; and, only when asked for, partitions10000, unclean (10 GiB of logs that nobody
+#                                  closed) and failover10000 (a leader, then the controller, of 10,000 partitions killed)
 # Environment: ROUNDS (5); SCALE multiplies all counts (1); BROKERS (reference,Gregor,null); BENCH_FOLDER is where data and
 # results go (target/bench): up to 15 GiB; GREGOR_BINARY is a gregor that is built already. result.md, result.json and
 # result.svg there are those of the last run.

@@ -117,9 +117,11 @@ client() { kcat -b "localhost:$port" -X broker.version.fallback=0.8.2.2 -X api.v
 # The offset at which the next message will be.
 end_offset() { client -Q -t "$topic:0:-1" | sed -n 's/.* offset //p'; }
 
-# A topic comes into being when a client first asks for it; it is there once it has a leader.
-topic_has_leader() { client -L -t "$topic" 2> /dev/null | grep -q 'partition 0, leader [0-9]'; }
-create_topic() { await 30 broker topic_has_leader; }
+# A topic comes into being when a client first asks for it; it is there once it has a leader, and that knows that it is.
+topic_is_led() {
+  client -L -t "$topic" 2> /dev/null | grep -q 'partition 0, leader [0-9]' && [[ -n $(end_offset 2> /dev/null) ]]
+}
+create_topic() { await 30 broker topic_is_led; }
 
 send_and_show() {
   local from to count

@@ -162,7 +162,7 @@ impl Broker {
         self.tasks
             .spawn(configs.follow_changes(partitions, shutdown.clone()));
 
-        let registered = registration.register().await?;
+        let registered = registration.register(shutdown).await?;
         foundation.mark_directories().await?;
         self.leaving = Some(Leaving {
             me: config.id,

@@ -7,6 +7,7 @@ use std::time::UNIX_EPOCH;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::shutdown::Shutdown;
 use crate::zookeeper;
 use crate::zookeeper::BrokerRegistration;
 use crate::zookeeper::SessionId;
@@ -59,12 +60,26 @@ impl Registration {
         }
     }
 
-    /// Registers for the first time. A node of a dead session of ours is waited out; a live broker of the same id is
-    /// an error that the start must not outlive.
-    pub(crate) async fn register(&self) -> Result<Store, zookeeper::Error> {
-        let store = self.sessions.current()?;
-        self.register_in(&store).await?;
-        Ok(store)
+    /// Registers for the first time. A node of a dead session of ours is waited out, and so is ZooKeeper should it go
+    /// away meanwhile; a live broker of the same id is an error that the start must not outlive.
+    pub(crate) async fn register(&self, shutdown: &Shutdown) -> Result<Store, zookeeper::Error> {
+        let mut shutdown = shutdown.clone();
+        tokio::select! {
+            () = shutdown.requested() => Err(zookeeper::Error::Closed),
+            registered = self.register_in_some_session() => registered,
+        }
+    }
+
+    async fn register_in_some_session(&self) -> Result<Store, zookeeper::Error> {
+        let mut previous = None;
+        loop {
+            let store = self.sessions.next_after(previous).await?;
+            match self.register_in(&store).await {
+                Ok(()) => return Ok(store),
+                Err(zookeeper::Error::SessionLost) => previous = Some(store.session_id()),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Registers anew in every session after `first`. Completes only with an error: another live broker took the id

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use bytes::BytesMut;
+use socket2::SockRef;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWrite;
@@ -128,6 +129,10 @@ impl Caller {
             })?
             .map_err(connect)?;
         socket.set_nodelay(true).map_err(connect)?;
+        // What nobody waits for any more must not arrive later, after what was sent again.
+        SockRef::from(&socket)
+            .set_tcp_user_timeout(Some(within))
+            .map_err(connect)?;
         Ok(Self::over(socket, endpoint.clone(), within, client_id))
     }
 

@@ -420,7 +420,7 @@ mod tests {
         let socket = TcpStream::connect(address).await.unwrap();
         Connection::new(
             socket,
-            Peer { address },
+            Peer { address, number: 1 },
             Nobody,
             Arc::new(shared),
             Trigger::new().signal(),

@@ -43,6 +43,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct Peer {
     /// Its address.
     pub address: SocketAddr,
+    /// Which connection this is: later ones have greater numbers.
+    pub number: u64,
 }
 
 impl fmt::Display for Peer {

@@ -144,12 +144,14 @@ impl Listener {
     pub async fn run(self, handler: impl Handler, mut shutdown: Shutdown) {
         let mut connections = JoinSet::new();
         let mut failing = false;
+        let mut number = 0;
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((socket, address)) => {
                         failing = false;
-                        self.admit(&mut connections, socket, Peer { address }, (handler.clone(), shutdown.clone()));
+                        number += 1;
+                        self.admit(&mut connections, socket, Peer { address, number }, (handler.clone(), shutdown.clone()));
                     }
                     Err(error) => {
                         if !failing {

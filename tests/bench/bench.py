@@ -12,6 +12,8 @@ from pathlib import Path
 from statistics import median
 
 import report
+from cluster import Cluster
+from cluster_rows import ClusterBench
 from processes import TICKS
 from processes import Client
 from processes import Gregor
@@ -25,12 +27,14 @@ UNDER_LOAD = {"produce": True, "consume": True, "codecs": True, "latency": True,
               "partitions": True, "partitions10000": False}
 #: What starts the broker itself.
 STARTING = {"start": True, "unclean": False}
+#: What starts three brokers.
+CLUSTERS = {"replicated": True, "failover": True, "failover10000": False}
 #: Only for Gregor: the reference would take its heap and many minutes.
-ONLY_GREGOR = {"partitions10000"}
+ONLY_GREGOR = {"partitions10000", "failover10000"}
 
 
 def arguments():
-    known = [*UNDER_LOAD, *STARTING, "size"]
+    known = [*UNDER_LOAD, *STARTING, *CLUSTERS, "size"]
     parser = argparse.ArgumentParser(description="Measures Gregor beside Kafka 0.8.2.2 and a null broker.")
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(known)}; without any, all but the longest")
     parser.add_argument("--gregor", type=Path, required=True, help="the program to measure")
@@ -43,7 +47,7 @@ def arguments():
     if unknown := set(given.rows) - set(known):
         parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     if not given.rows:
-        given.rows = [row for row, usual in {**UNDER_LOAD, **STARTING, "size": True}.items() if usual]
+        given.rows = [row for row, usual in {**UNDER_LOAD, **STARTING, **CLUSTERS, "size": True}.items() if usual]
     return given
 
 
@@ -77,7 +81,7 @@ class Run:
         if "size" in self.given.rows:
             self.record("Gregor")("program", "MiB", self.given.gregor.stat().st_size / (1 << 20))
         for number in range(self.given.rounds):
-            for row in STARTING:
+            for row in [*STARTING, *CLUSTERS]:
                 self.turn(number, [row], [kind for kind in self.kinds if kind.real])
             self.turn(number, list(UNDER_LOAD), self.kinds)
 
@@ -85,35 +89,39 @@ class Run:
         """The brokers one after the other; which goes first changes from round to round."""
         rows = [row for row in rows if row in self.given.rows]
         first = number % len(kinds) if kinds else 0
-        for kind in (kinds[first:] + kinds[:first]) if rows else []:
-            self.one(number, rows, kind)
+        for kind in kinds[first:] + kinds[:first]:
+            if own := [row for row in rows if row not in ONLY_GREGOR or kind is Gregor]:
+                self.one(number, own, kind)
 
     def one(self, number, rows, kind):
-        broker = kind(self.folder / f"{kind.name}-{number}-{rows[0]}", self.zookeeper)
+        folder, record = self.folder / f"{kind.name}-{number}-{rows[0]}", self.record(kind.name)
+        if rows[0] in CLUSTERS:
+            tested = Cluster(kind, folder, self.zookeeper)
+            bench = ClusterBench(tested, self.given.scale, record)
+        else:
+            tested = kind(folder, self.zookeeper)
+            bench = Bench(tested, self.given.scale, record)
         try:
-            bench = Bench(broker, self.given.scale, self.record(kind.name))
             if rows[0] in UNDER_LOAD:
-                broker.start()
+                tested.start()
                 bench.warm_up()
             for row in rows:
-                if row not in ONLY_GREGOR or kind is Gregor:
-                    self.measured(number, row, kind, bench)
+                self.measured(f"round {number + 1}: {row}, {kind.name}", getattr(bench, row), tested)
         finally:
-            broker.remove()
+            tested.remove()
 
-    def measured(self, number, row, kind, bench):
+    def measured(self, name, row, tested):
         """Runs one group of rows, and notes how much else the machine did meanwhile."""
-        children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-        before, start = busy(), time.monotonic()
-        own = bench.broker.process.cpu() if bench.broker.process else 0
-        getattr(bench, row)()
-        seconds = time.monotonic() - start
-        spent = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - children
-        if row in UNDER_LOAD:
-            spent += bench.broker.process.cpu() - own
+
+        def own():
+            return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime + tested.cpu()
+
+        before, start, spent = busy(), time.monotonic(), own()
+        row()
+        seconds, spent = time.monotonic() - start, own() - spent
         others = max(0.0, busy() - before - spent) / seconds
         self.others.append(others)
-        print(f"round {number + 1}: {row}, {kind.name}: {seconds:.0f} s, others {others:.0%}", file=sys.stderr, flush=True)
+        print(f"{name}: {seconds:.0f} s, others {others:.0%}", file=sys.stderr, flush=True)
 
     def record(self, broker):
         def take(row, metric, value):

@@ -48,6 +48,17 @@ RATE, CPU, MEMORY = "messages/s", "broker CPU µs/message", "memory MiB"
 SLOW, FAST = "acknowledged, 1,000 requests/s", "acknowledged, 10,000 requests/s"
 READ = "end to end, 1,000 requests/s"
 THOUSAND = "start, 1,000 clean partitions"
+WITHOUT_LEADERS = "without leaders ms"
+
+
+def replicated():
+    """Of three brokers beside three of the reference."""
+    for row in [f"3 replicas, {size} B, acks={acks}" for size in (100, 1024) for acks in (-1, 1)]:
+        yield Goal("P15", row, RATE, least=2, than="reference")
+        yield Goal("P15", row, "brokers' CPU µs/message", most=1 / 3, than="reference")
+        yield Goal("P15", row, "follower lag p99 ms", most=1, than="reference")
+    yield Goal("P15", "3 replicas, end to end, 1,000 requests/s", "p99 µs", most=1, than="reference")
+
 
 GOALS = [
     Goal("P1", SMALL, RATE, least=1_400_000),
@@ -86,6 +97,12 @@ GOALS = [
     Goal("P14", "start, 1 empty partition", "serving ms", most=50),
     Goal("P14", THOUSAND, "serving ms", most=500),
     Goal("P14", "start, 10 GiB unclean", "GiB/s", least=2),
+    *replicated(),
+    Goal("P16", "killed: leader of 1,000 partitions", WITHOUT_LEADERS, most=1000),
+    Goal("P16", "killed: leader of 1,000 partitions", WITHOUT_LEADERS, most=1, than="reference"),
+    Goal("P17", "killed: controller of 1,000 partitions", WITHOUT_LEADERS, most=1, than="reference"),
+    Goal("P17", "killed: controller of 10,000 partitions", WITHOUT_LEADERS, most=2000),
+    Goal("P17", "killed: leader of a third of 10,000 partitions", WITHOUT_LEADERS, most=2000),
     Goal("P18", "1,000 consumers waiting at 1,000 partitions", "CPU %", most=0.5),
     Goal("P19", "flushed, 1 connection, 1 message a request", "requests/s", least=2500),
     Goal("P19", "flushed, 64 connections to 1 partition", "requests/s", least=50_000),

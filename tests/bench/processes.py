@@ -94,6 +94,13 @@ class ZooKeeper(Process):
         super().__init__([REFERENCE, "zookeeper", file], folder / "log", {"REFERENCE_HEAP": "512m"})
         wait_until("ZooKeeper listens", lambda: self.check() or listens(self.port))
 
+    def ephemerals(self):
+        """The paths of all nodes that go with their sessions."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            connection.sendall(b"dump")
+            said = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+        return set(said.decode().split())
+
 
 class Broker:
     """A broker that can be started, measured and stopped again on the same data."""
@@ -133,6 +140,10 @@ class Broker:
     def stop(self, how=signal.SIGTERM):
         return self.process.end(how)
 
+    def cpu(self):
+        """Seconds of CPU so far, if it runs."""
+        return self.process.cpu() if self.process and self.process.child.poll() is None else 0
+
     def remove(self):
         if self.process:
             self.stop(signal.SIGKILL)
@@ -145,15 +156,21 @@ class Broker:
         return int(re.search(r"\d+$", topic)[0])
 
 
+def create_topic(zookeeper, topic, *arguments):
+    """With the reference's own command, which only tells ZooKeeper."""
+    command = [REFERENCE, "topics", "--zookeeper", zookeeper, "--create", "--topic", topic, *map(str, arguments)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
 class Registered(Broker):
     """A broker that is registered in ZooKeeper."""
 
-    def __init__(self, folder, zookeeper):
+    def __init__(self, folder, zookeeper, chroot=None, number=0):
         super().__init__(folder)
-        self.zookeeper = f"127.0.0.1:{zookeeper.port}/{folder.name}"
+        self.zookeeper = f"127.0.0.1:{zookeeper.port}/{chroot or folder.name}"
         self.properties = folder / "server.properties"
         settings = {
-            "broker.id": 0, "port": self.port, "host.name": "127.0.0.1", "advertised.host.name": "127.0.0.1",
+            "broker.id": number, "port": self.port, "host.name": "127.0.0.1", "advertised.host.name": "127.0.0.1",
             "log.dirs": folder / "data", "zookeeper.connect": self.zookeeper, "log.segment.bytes": 1 << 30,
             "log.retention.hours": 168, "auto.create.topics.enable": "false", **self.own_settings(),
         }
@@ -165,10 +182,8 @@ class Registered(Broker):
     def create(self, topic, settings=()):
         if topic in self.topics:
             return
-        partitions = self.partitions(topic)
         configs = [word for pair in settings for word in ("--config", pair)]
-        subprocess.run([REFERENCE, "topics", "--zookeeper", self.zookeeper, "--create", "--topic", topic, "--partitions",
-                        str(partitions), "--replication-factor", "1", *configs], check=True, stdout=subprocess.DEVNULL)
+        create_topic(self.zookeeper, topic, "--partitions", self.partitions(topic), "--replication-factor", 1, *configs)
         self.wait_until_led(topic)
         self.topics.add(topic)
 

@@ -30,6 +30,11 @@ BARS = [
     ("flushed, 1 connection, 1 message a request", "requests/s", "flushed requests per second"),
     ("produce 100 B, 8 partitions", "peak memory MiB", "memory under load"),
     ("start, 1,000 clean partitions", "memory MiB", "memory with 1,000 partitions at rest"),
+    ("3 replicas, 100 B, acks=-1", "messages/s", "100-byte messages on three brokers per second"),
+    ("3 replicas, 1024 B, acks=-1", "messages/s", "1-KiB messages on three brokers per second"),
+    ("3 replicas, 100 B, acks=-1", "brokers' CPU µs/message", "CPU per 100-byte message on three brokers"),
+    ("3 replicas, end to end, 1,000 requests/s", "p99 µs", "p99 end to end, three brokers"),
+    ("killed: leader of 1,000 partitions", "without leaders ms", "until 1,000 partitions have new leaders"),
     ("start, 1 empty partition", "serving ms", "start to serving, empty"),
     ("start, 1,000 clean partitions", "serving ms", "start to serving, 1,000 partitions"),
 ]

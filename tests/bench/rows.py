@@ -26,6 +26,11 @@ METRICS = {
     "CPU %": False,
     "GiB/s": True,
     "MiB": False,
+    "brokers' CPU µs/message": False,
+    "brokers' peak memory MiB": False,
+    "follower lag p50 ms": False,
+    "follower lag p99 ms": False,
+    "without leaders ms": False,
 }
 #: What each partition holds before a start.
 MESSAGES_AT_REST = 1000
@@ -34,14 +39,12 @@ SIZES = [(100, 5_000_000), (1024, 1_500_000)]
 PERCENTILES = ["p50 µs", "p99 µs", "p99.9 µs"]
 
 
-class Bench:
-    """A broker under load. `record(row, metric, value)` takes what was found; counts are multiplied by `scale`."""
+class Scaled:
+    """`record(row, metric, value)` takes what was found; counts are multiplied by `scale`."""
 
-    def __init__(self, broker, scale, record):
-        self.broker = broker
+    def __init__(self, scale, record):
         self.scale = scale
         self.record = record
-        self.filled = set()
 
     def count(self, messages, least=30_000):
         """As many as are asked for, scaled; less than the least is over before it can be measured."""
@@ -49,6 +52,15 @@ class Bench:
 
     def seconds(self, seconds):
         return max(0.3, seconds * min(1, self.scale))
+
+
+class Bench(Scaled):
+    """A broker under load."""
+
+    def __init__(self, broker, scale, record):
+        super().__init__(scale, record)
+        self.broker = broker
+        self.filled = set()
 
     def load(self, row, command, topic, size, messages, *settings):
         """A client that goes as fast as it can."""
@@ -123,8 +135,8 @@ class Bench:
         spent = process.cpu()
         (rate, *percentiles), answer = Client.connections(self.broker.port, connections, seconds, requests)
         spent = process.cpu() - spent
-        if wire.produce_error(answer) != 0:
-            raise RuntimeError(f"{row}: error {wire.produce_error(answer)}")
+        if not wire.accepted(answer):
+            raise RuntimeError(f"{row}: refused: {answer.hex()}")
         self.record(row, "requests/s", rate)
         for metric, value in zip(PERCENTILES, percentiles):
             self.record(row, metric, value)

@@ -4,8 +4,11 @@ import socket
 import struct
 import zlib
 
-PRODUCE, FETCH, OFFSETS = 0, 1, 2
+PRODUCE, FETCH, OFFSETS, METADATA = 0, 1, 2, 3
 LATEST = -1
+#: As whom offsets are asked for: a consumer is told by leaders alone, how far everybody has the messages; who debugs is
+#: told by every broker what it has itself.
+CONSUMER, DEBUGGER = -1, -2
 
 
 def string(text):
@@ -18,30 +21,36 @@ def frame(api, body):
     return struct.pack(">i", len(request)) + request
 
 
-def latest_offsets(topic, partitions):
+def latest_offsets(topic, partitions, reader=CONSUMER):
     asked = b"".join(struct.pack(">iqi", partition, LATEST, 1) for partition in range(partitions))
-    return frame(OFFSETS, struct.pack(">ii", -1, 1) + string(topic) + struct.pack(">i", partitions) + asked)
+    return frame(OFFSETS, struct.pack(">ii", reader, 1) + string(topic) + struct.pack(">i", partitions) + asked)
 
 
 def produce(topic, partition, value):
     """One message, to be acknowledged by the leader."""
+    return produce_each({topic: [partition]}, value)
+
+
+def produce_each(partitions, value):
+    """One message to each of these partitions, by topic, to be acknowledged by the leader."""
     message = struct.pack(">bbii", 0, 0, -1, len(value)) + value
     message = struct.pack(">I", zlib.crc32(message)) + message
     entry = struct.pack(">qi", 0, len(message)) + message
-    body = struct.pack(">hii", 1, 10_000, 1) + string(topic) + struct.pack(">iii", 1, partition, len(entry)) + entry
+    body = struct.pack(">hii", 1, 10_000, len(partitions))
+    for topic, numbers in partitions.items():
+        sets = b"".join(struct.pack(">ii", number, len(entry)) + entry for number in numbers)
+        body += string(topic) + struct.pack(">i", len(numbers)) + sets
     return frame(PRODUCE, body)
+
+
+def metadata(topics):
+    return frame(METADATA, struct.pack(">i", len(topics)) + b"".join(map(string, topics)))
 
 
 def waiting_fetch(topic, partition, offset, wait_ms):
     """A fetch that is answered when there is a message, or when the time is over."""
     body = struct.pack(">iiii", -1, wait_ms, 1, 1) + string(topic)
     return frame(FETCH, body + struct.pack(">iiqi", 1, partition, offset, 1 << 20))
-
-
-def produce_error(answer):
-    """The error code of the one partition in an answer to `produce`."""
-    (length,) = struct.unpack_from(">h", answer, 8)
-    return struct.unpack_from(">h", answer, 8 + 2 + length + 4 + 4)[0]
 
 
 def ask(port, request):
@@ -61,15 +70,70 @@ def receive(connection, size):
     return bytes(got)
 
 
+class Answer:
+    """An answer, read from front to back."""
+
+    def __init__(self, raw):
+        self.raw = raw
+        self.at = 4  # after the number of the request
+
+    def take(self, layout):
+        values = struct.unpack_from(layout, self.raw, self.at)
+        self.at += struct.calcsize(layout)
+        return values
+
+    def count(self):
+        return self.take(">i")[0]
+
+    def string(self):
+        (length,) = self.take(">h")
+        self.at += length
+        return self.raw[self.at - length:self.at].decode()
+
+
+def ends(raw):
+    """In an answer to `latest_offsets`: the offset by partition, of those without an error."""
+    answer, found = Answer(raw), {}
+    for _ in range(answer.count()):
+        answer.string()
+        for _ in range(answer.count()):
+            partition, error, offsets = answer.take(">ihi")
+            offsets = answer.take(f">{offsets}q")
+            if error == 0 and offsets:
+                found[partition] = offsets[0]
+    return found
+
+
+def leaders(raw):
+    """In an answer to `metadata`: the port of each broker by its id, and the leader's id by topic and partition."""
+    answer, ports, found = Answer(raw), {}, {}
+    for _ in range(answer.count()):
+        broker = answer.count()
+        answer.string()
+        ports[broker] = answer.count()
+    for _ in range(answer.count()):
+        answer.take(">h")
+        topic = answer.string()
+        for _ in range(answer.count()):
+            _, partition, leader, replicas = answer.take(">hiii")
+            answer.take(f">{replicas}i")
+            answer.take(f">{answer.count()}i")
+            found[topic, partition] = leader
+    return ports, found
+
+
+def accepted(raw):
+    """In an answer to `produce_each`: topic and number of the partitions without an error."""
+    answer, found = Answer(raw), set()
+    for _ in range(answer.count()):
+        topic = answer.string()
+        for _ in range(answer.count()):
+            partition, error, _ = answer.take(">ihq")
+            if error == 0:
+                found.add((topic, partition))
+    return found
+
+
 def led(port, topic, partitions):
     """How many partitions of a topic the broker leads and answers for."""
-    answer = ask(port, latest_offsets(topic, partitions))
-    at = 4 + 4 + 2 + len(topic.encode())
-    (count,) = struct.unpack_from(">i", answer, at)
-    at += 4
-    sound = 0
-    for _ in range(count):
-        error, offsets = struct.unpack_from(">hi", answer, at + 4)
-        sound += error == 0
-        at += 10 + 8 * offsets
-    return sound
+    return len(ends(ask(port, latest_offsets(topic, partitions))))

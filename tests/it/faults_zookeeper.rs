@@ -128,6 +128,35 @@ fn zookeeper_may_be_away_for_long_under_load() {
     ));
 }
 
+/// Killed and started again at once, a broker has to wait until its predecessor's session is over.
+#[test]
+fn zookeeper_may_go_away_while_a_broker_waits_to_register() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let mut zookeeper = ZooKeeper::start(Version::Reference);
+    let controller = start(&zookeeper, "away-at-start");
+    let mut broker = Setup::new(controller.connect()).set("broker.id", "1").start();
+    broker.kill();
+    broker.launch_again();
+    let said = |what: &str| {
+        eventually(what, SOON, || {
+            let output = broker.output();
+            if output.contains(what) {
+                Ok(())
+            } else {
+                Err(output)
+            }
+        });
+    };
+    said("is still registered by an earlier run of its own");
+    zookeeper.kill();
+    said("has ended");
+    zookeeper.start_again();
+    broker.wait_until_started();
+    assert!(znodes::node(controller.connect(), "/brokers/ids/1").is_some());
+}
+
 #[test]
 fn a_session_that_somebody_else_ends_is_replaced_under_load() {
     if !have(&NEEDS) {

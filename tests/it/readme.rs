@@ -184,6 +184,21 @@ fn shell(network: &Network, folder: &Path, block: &Block) -> Command {
     command
 }
 
+/// A reader sees when it is there; what it prints says only that it begins.
+fn wait_for_zookeeper(network: &Network) {
+    let asked = "exec 3<> /dev/tcp/127.0.0.1/2181 && echo srvr >&3 && grep Mode <&3";
+    eventually("ZooKeeper answers", LIMIT, || {
+        let mut command = network.command("bash");
+        command.args(["-c", asked]);
+        let answer = run(command, b"", LIMIT);
+        if answer.status.success() {
+            Ok(())
+        } else {
+            Err(answer.account())
+        }
+    });
+}
+
 #[test]
 fn every_block_of_the_readme_runs_as_printed() {
     if !have(&[
@@ -231,6 +246,9 @@ fn every_block_of_the_readme_runs_as_printed() {
                         }
                     });
                     background.push(running);
+                    if block.commands.contains("zkServer.sh") {
+                        wait_for_zookeeper(&network);
+                    }
                     output
                 }
             };

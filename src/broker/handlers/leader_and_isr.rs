@@ -1,6 +1,6 @@
 //! LeaderAndIsr — key 4, version 0.
 //!
-//! - From a controller that has been replaced: error 11, no partitions.
+//! - From a controller that has been replaced, or on a connection that it has given up: error 11, no partitions.
 //! - A leader epoch that is not higher than the known one: error 13 for that partition. That is routine: orders are
 //!   repeated.
 //! - A partition that this broker is no replica of is left out of the answer.
@@ -24,7 +24,7 @@ use crate::types::OFFSETS_TOPIC;
 
 /// Takes the roles that the controller gives.
 pub(crate) fn handle(
-    epoch: &Arc<ControllerEpoch>,
+    (epoch, connection): (&Arc<ControllerEpoch>, u64),
     partitions: &Arc<Partitions>,
     (offsets, configs): (&Arc<Offsets>, &TopicConfigs),
     shutdown: &Shutdown,
@@ -33,7 +33,7 @@ pub(crate) fn handle(
     let (epoch, partitions, configs) = (Arc::clone(epoch), Arc::clone(partitions), configs.clone());
     let (offsets, shutdown) = (Arc::clone(offsets), shutdown.clone());
     Reply::Later(Box::pin(async move {
-        let _admitted = match epoch.admit(request.controller_epoch).await {
+        let _admitted = match epoch.admit(request.controller_epoch, connection).await {
             Ok(admitted) => admitted,
             Err(stale) => {
                 tracing::warn!("roles from broker {}: {stale}", request.controller_id);

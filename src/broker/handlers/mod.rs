@@ -72,7 +72,7 @@ impl Handlers {
 }
 
 impl Handler for Handlers {
-    fn handle(&self, _peer: &Peer, _header: RequestHeader, request: Request) -> Reply {
+    fn handle(&self, peer: &Peer, _header: RequestHeader, request: Request) -> Reply {
         let Parts {
             partitions,
             metadata,
@@ -86,6 +86,7 @@ impl Handler for Handlers {
             shutdown,
             refusals: _,
         } = &*self.0;
+        let by_controller = (controller_epoch, peer.number);
         match request {
             Request::Produce(request) => produce::handle(partitions, metrics, shutdown, request),
             Request::Fetch(request) => fetch::handle(partitions, metrics, request),
@@ -93,18 +94,12 @@ impl Handler for Handlers {
             Request::Metadata(request) => metadata::handle(metadata, auto_create, request),
             Request::LeaderAndIsr(request) => {
                 let offsets_and_configs = (offsets, topic_configs);
-                leader_and_isr::handle(
-                    controller_epoch,
-                    partitions,
-                    offsets_and_configs,
-                    shutdown,
-                    request,
-                )
+                leader_and_isr::handle(by_controller, partitions, offsets_and_configs, shutdown, request)
             }
             Request::StopReplica(request) => {
-                stop_replica::handle(controller_epoch, partitions, offsets, shutdown, request)
+                stop_replica::handle(by_controller, partitions, offsets, shutdown, request)
             }
-            Request::UpdateMetadata(request) => update_metadata::handle(controller_epoch, metadata, request),
+            Request::UpdateMetadata(request) => update_metadata::handle(by_controller, metadata, request),
             Request::ControlledShutdown(request) => controlled_shutdown::handle(controller, &request),
             Request::OffsetCommit(request) => {
                 offset_commit::handle(offsets, metadata, sessions, shutdown, request)

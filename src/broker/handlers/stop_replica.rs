@@ -1,6 +1,6 @@
 //! StopReplica — key 5, version 0.
 //!
-//! - From a controller that has been replaced: error 11, no partitions.
+//! - From a controller that has been replaced, or on a connection that it has given up: error 11, no partitions.
 //! - Otherwise every partition is answered, also those never heard of. With `delete` the directory goes at once.
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::types::OFFSETS_TOPIC;
 
 /// Stops, and perhaps deletes, replicas.
 pub(crate) fn handle(
-    epoch: &Arc<ControllerEpoch>,
+    (epoch, connection): (&Arc<ControllerEpoch>, u64),
     partitions: &Arc<Partitions>,
     offsets: &Arc<Offsets>,
     shutdown: &Shutdown,
@@ -27,7 +27,7 @@ pub(crate) fn handle(
     let (epoch, partitions) = (Arc::clone(epoch), Arc::clone(partitions));
     let (offsets, shutdown) = (Arc::clone(offsets), shutdown.clone());
     Reply::Later(Box::pin(async move {
-        let _admitted = match epoch.admit(request.controller_epoch).await {
+        let _admitted = match epoch.admit(request.controller_epoch, connection).await {
             Ok(admitted) => admitted,
             Err(stale) => {
                 tracing::warn!("stop from broker {}: {stale}", request.controller_id);

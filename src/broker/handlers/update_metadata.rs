@@ -1,7 +1,7 @@
 //! UpdateMetadata — key 6, version 0.
 //!
 //! - The list of brokers replaces the known one, the partitions are merged in.
-//! - From a controller that has been replaced: error -1, where the other orders say 11.
+//! - From a controller that has been replaced, or on a connection that it has given up: error -1, where the other orders say 11.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use crate::replication::ControllerEpoch;
 
 /// Takes over what clients are to be told.
 pub(crate) fn handle(
-    epoch: &Arc<ControllerEpoch>,
+    (epoch, connection): (&Arc<ControllerEpoch>, u64),
     cache: &Arc<MetadataCache>,
     request: UpdateMetadataRequest,
 ) -> Reply {
     let (epoch, cache) = (Arc::clone(epoch), Arc::clone(cache));
     Reply::Later(Box::pin(async move {
-        let error = match epoch.admit(request.controller_epoch).await {
+        let error = match epoch.admit(request.controller_epoch, connection).await {
             Ok(_admitted) => {
                 cache.update(request);
                 ErrorCode::None

@@ -94,7 +94,10 @@ pub fn holds(input: &[u8]) {
         let seen = seen(&log);
         log.close().unwrap();
         drop(log);
-        let stops = if choice & UNCLEAN != 0 && nothing_flushed {
+        // Opening takes long enough without doing it three times each time.
+        let stops = if !crc32fast::hash(input).is_multiple_of(4) {
+            vec![]
+        } else if choice & UNCLEAN != 0 && nothing_flushed {
             vec![
                 LastStop::Clean,
                 LastStop::Unclean {

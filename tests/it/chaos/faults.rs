@@ -83,10 +83,12 @@ impl Cluster {
             Victim::Controller => standing.controller,
             Victim::Leader(partition) => standing.leaders[partition],
             Victim::Broker(id) => Some(id),
+            Victim::Same => None,
         };
         let first = meant.unwrap_or(0);
-        let candidates = (first..first + BROKERS).map(|id| id % BROKERS);
-        let Some(victim) = candidates.into_iter().find(|id| !struck.contains(id)) else {
+        let mut candidates = (first..first + BROKERS).map(|id| id % BROKERS);
+        let same = struck.last().copied().filter(|_| blow.victim == Victim::Same);
+        let Some(victim) = same.or_else(|| candidates.find(|id| !struck.contains(id))) else {
             return Harm::Nothing;
         };
         struck.push(victim);
@@ -176,13 +178,22 @@ impl Cluster {
         Ok(())
     }
 
-    /// A broker that has ended although nobody ended it.
-    pub(super) fn dead(&mut self) -> Option<String> {
+    /// Starts brokers again whose start failed for want of ZooKeeper, as whoever supervises them would. What is wrong if
+    /// one has ended for another reason.
+    pub(super) fn revive(&mut self) -> Result<(), String> {
         for (id, broker) in self.brokers.iter_mut().enumerate() {
-            if let Some(status) = broker.exited() {
-                return Some(format!("broker {id} ended by itself: {status}"));
+            let Some(status) = broker.exited() else { continue };
+            let output = broker.output();
+            let (_, last_run) = output.rsplit_once("], starting").unwrap_or_default();
+            let error = last_run.lines().find(|line| line.starts_with("error: "));
+            let failed_to_start =
+                !last_run.contains("], started") && error.is_some_and(|error| error.contains("ZooKeeper"));
+            if !failed_to_start {
+                return Err(format!("broker {id} ended by itself: {status}"));
             }
+            broker.forget();
+            broker.launch_again();
         }
-        None
+        Ok(())
     }
 }

@@ -76,6 +76,14 @@ impl Fault {
         )
     }
 
+    /// Whether the broker that it strikes runs on, for something else to befall it.
+    fn leaves_it_running(self) -> bool {
+        matches!(
+            self,
+            Self::Stall | Self::CutFromBrokers | Self::CutOneWay | Self::CutFromZooKeeper | Self::CutOff
+        )
+    }
+
     /// Whether the others can do without the broker that it strikes, and know it: its session ends, or it is back at once.
     /// Not one that goes on telling ZooKeeper which followers it has lost.
     fn is_survived(self) -> bool {
@@ -100,6 +108,8 @@ pub(super) enum Victim {
     /// The leader of this partition.
     Leader(usize),
     Broker(usize),
+    /// Who was struck last, and is not what it was any more.
+    Same,
 }
 
 /// One fault and whom it strikes.
@@ -155,16 +165,27 @@ impl Round {
         }
         // Taking an office away takes an ensemble.
         faults.sort_by_key(|fault| *fault != Fault::Resignation);
-        let blows = faults.into_iter().map(|fault| Blow {
-            fault,
-            victim: victim(&mut random),
-        });
-        let blows = blows.collect();
+        let mut blows: Vec<Blow> = Vec::new();
+        for fault in faults {
+            let same = blows.last().is_some_and(|blow| blow.fault.leaves_it_running());
+            let victim = if same && random.bool() {
+                Victim::Same
+            } else {
+                victim(&mut random)
+            };
+            blows.push(Blow { fault, victim });
+        }
+        // Long enough for the others to notice before it gets worse.
+        let gap = if blows.iter().any(|blow| blow.victim == Victim::Same) {
+            random.u64(1500..4000)
+        } else {
+            random.u64(0..700)
+        };
         Self {
             number,
             wish: (random.f64() < 0.6).then(|| wish(&mut random)),
             blows,
-            gap: Duration::from_millis(random.u64(0..700)),
+            gap: Duration::from_millis(gap),
             hold: SESSION + Duration::from_millis(random.u64(700..2200)),
             settle: random.f64() < 0.6,
         }
@@ -235,5 +256,31 @@ impl fmt::Display for Round {
             Some(Wish::Delete) => write!(formatter, "; deleting"),
             Some(Wish::Prefer) => write!(formatter, "; preferring"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_seed_decides_everything_and_nothing_is_left_out() {
+        for seed in [1, 822] {
+            let rounds = || -> Vec<Round> {
+                (1..=Fault::ALL.len())
+                    .map(|number| Round::new(seed, number))
+                    .collect()
+            };
+            assert_eq!(rounds(), rounds());
+            let blows = rounds().into_iter().flat_map(|round| round.blows);
+            let faults: BTreeSet<Fault> = blows.map(|blow| blow.fault).collect();
+            assert!(
+                Fault::ALL.iter().all(|fault| faults.contains(fault)),
+                "{faults:?}"
+            );
+        }
+        assert_ne!(Round::new(1, 5), Round::new(2, 5));
     }
 }

@@ -126,6 +126,7 @@ impl Rounds {
             self.cluster.mend(harm)?;
         }
         self.cluster.ensemble.wait_until_it_serves();
+        self.cluster.revive()?;
         let leaders = self.leaders(round)?;
         let progress = self.progress()?;
         let mut line = format!(
@@ -151,9 +152,7 @@ impl Rounds {
                 asked.elapsed().as_secs_f64()
             );
         }
-        if let Some(dead) = self.cluster.dead() {
-            return Err(dead);
-        }
+        self.cluster.revive()?;
         let book = self.load.book();
         Verdict::complaints(&book)?;
         self.summary.rounds += 1;
@@ -212,7 +211,7 @@ impl Rounds {
         let led = within(SETTLE, || match self.cluster.led() {
             Ok(()) => Some(mended.elapsed()),
             Err(state) => {
-                last = state;
+                last = self.cluster.revive().err().unwrap_or(state);
                 None
             }
         });
@@ -262,7 +261,7 @@ impl Rounds {
         let settled = within(SETTLE, || match self.settled() {
             Ok(()) => Some(asked.elapsed()),
             Err(state) => {
-                last = state;
+                last = self.cluster.revive().err().unwrap_or(state);
                 None
             }
         });

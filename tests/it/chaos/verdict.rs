@@ -220,3 +220,77 @@ fn bytes(directory: &Path) -> Vec<u8> {
         .flat_map(|file| std::fs::read(file).unwrap_or_default())
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn label(producer: usize, number: usize, attempt: usize) -> Label {
+        let sender = Sender {
+            producer,
+            incarnation: 0,
+        };
+        Label {
+            sender,
+            number,
+            attempt,
+        }
+    }
+
+    fn page(acknowledged: &[(i64, Label)]) -> Page {
+        Page {
+            acknowledged: acknowledged.iter().copied().collect(),
+            ..Page::default()
+        }
+    }
+
+    /// Takes messages one after the other: which are duplicates, up to the first that must not be there.
+    fn take(messages: &[Label]) -> Result<Vec<bool>, String> {
+        let mut sent = Sent::default();
+        messages.iter().map(|label| sent.take(*label)).collect()
+    }
+
+    #[test]
+    fn what_was_acknowledged_and_is_not_there_is_found() {
+        let found = || Found {
+            first: 10,
+            messages: vec![label(0, 0, 1), label(0, 1, 2)],
+            duplicates: 0,
+        };
+        assert!(compare(&mut page(&[(10, label(0, 0, 1)), (11, label(0, 1, 2))]), &found()).is_ok());
+        for lost in [(11, label(0, 1, 1)), (12, label(0, 2, 1)), (9, label(0, 0, 1))] {
+            let verdict = compare(&mut page(&[lost]), &found());
+            assert!(verdict.is_err_and(|why| why.contains("LOST")), "{lost:?}");
+        }
+        let mut read = page(&[]);
+        read.read.insert(10, label(1, 0, 1));
+        assert!(compare(&mut read, &found()).is_err());
+    }
+
+    #[test]
+    fn copies_are_told_from_each_other() {
+        // A producer that repeats until it is told: another attempt may have got there, even late.
+        assert_eq!(
+            take(&[label(0, 0, 1), label(0, 0, 2), label(0, 1, 1), label(0, 0, 3)]),
+            Ok(vec![false, true, false, true])
+        );
+        assert!(
+            take(&[label(0, 0, 1), label(0, 0, 1)]).is_err(),
+            "sent once, there twice"
+        );
+        assert!(take(&[label(0, 1, 1)]).is_err(), "one is missing before it");
+        // One that never repeats may miss some.
+        assert_eq!(take(&[label(1, 1, 1), label(1, 4, 1)]), Ok(vec![false, false]));
+        assert!(take(&[label(1, 4, 1), label(1, 1, 1)]).is_err(), "out of order");
+        assert!(take(&[label(1, 1, 1), label(1, 1, 1)]).is_err(), "there twice");
+    }
+
+    #[test]
+    fn messages_say_who_sent_them() {
+        for number in [0, 3, 1000] {
+            let label = label(7, number, 2);
+            assert_eq!(Label::read(label.text().as_bytes()), Some(label));
+        }
+        assert_eq!(Label::read(b"7 0 3 2 xxx"), None, "cut off");
+    }
+}
