@@ -35,7 +35,7 @@ pub(super) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 pub(super) const PARTITIONS: usize = 3;
 
 /// Enough for every step on a busy machine, sessions and lags included.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(120);
 
 /// All of them, and what they share.
 pub(super) struct Cluster {

@@ -31,7 +31,7 @@ use crate::support::scratch;
 const MORE: usize = 30;
 
 /// How long clients may need to find their way after a step.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The group of the Java consumer, which keeps its positions in brokers.
 const GROUP: &str = "rolling";
