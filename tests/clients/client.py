@@ -5,7 +5,8 @@ client.py load BOOTSTRAP TOPIC SENDER ACKS         sends numbered messages until
                                                    for each that was acknowledged
 client.py steady BOOTSTRAP TOPIC SENDER            sends numbered messages to all partitions in turn, a few hundred per
                                                    second, whatever happens to brokers, until its input ends; prints
-                                                   "<partition> <offset> <message>" for each that was acknowledged
+                                                   "<partition> <offset> <message>" for each that was acknowledged, and
+                                                   at the end to standard error the longest pause in a partition
 client.py follow BOOTSTRAP TOPIC ...               consumes until it is killed; prints "<topic> <partition> <offset> <message>"
 """
 
@@ -158,8 +159,13 @@ def steady(bootstrap, topic, sender):
         max_in_flight_requests_per_connection=1, retry_backoff_ms=50, request_timeout_ms=120_000, max_block_ms=120_000,
     )
 
+    last, pauses = {}, [0.0]
+
     def note(message):
         def written(metadata):
+            now = time.monotonic()
+            pauses.append(now - last.get(metadata.partition, now))
+            last[metadata.partition] = now
             sys.stdout.write("%d %d %s\n" % (metadata.partition, metadata.offset, message))
             sys.stdout.flush()
         return written
@@ -175,6 +181,7 @@ def steady(bootstrap, topic, sender):
             number += 1
         time.sleep(0.01)
     producer.flush(PATIENCE)
+    print("%.1f s" % max(pauses), file=sys.stderr)
 
 
 def follow(bootstrap, *topics):

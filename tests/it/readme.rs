@@ -188,8 +188,9 @@ fn shell(network: &Network, folder: &Path, block: &Block) -> Command {
 fn wait_for_zookeeper(network: &Network) {
     let asked = "exec 3<> /dev/tcp/127.0.0.1/2181 && echo srvr >&3 && grep Mode <&3";
     eventually("ZooKeeper answers", LIMIT, || {
-        let mut command = network.command("bash");
-        command.args(["-c", asked]);
+        // One that is only beginning may take the question and never answer.
+        let mut command = network.command("timeout");
+        command.args(["5", "bash", "-c", asked]);
         let answer = run(command, b"", LIMIT);
         if answer.status.success() {
             Ok(())

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use serde_json::json;
 
 use crate::support::broker::Broker;
 use crate::support::broker::Kind;
 use crate::support::broker::Setup;
 use crate::support::chroot;
 use crate::support::eventually::eventually;
-use crate::support::reference;
+use crate::support::gregor;
+use crate::support::process::run;
 use crate::support::scratch;
 use crate::support::segments::log_bytes;
 use crate::support::segments::read_by_reference;
@@ -33,7 +35,7 @@ pub(super) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 pub(super) const PARTITIONS: usize = 3;
 
 /// Enough for every step on a busy machine, sessions and lags included.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(120);
 
 /// All of them, and what they share.
 pub(super) struct Cluster {
@@ -85,19 +87,18 @@ impl Cluster {
     }
 
     fn create(&self, topic: &str) {
-        let arguments = [
+        let mut command = gregor();
+        command.args([
             "topics",
             "--zookeeper",
             &self.connect,
             "--create",
             "--topic",
             topic,
-            "--replica-assignment",
-            "0:1:2,1:2:0,2:0:1",
-            "--config",
-            "min.insync.replicas=2",
-        ];
-        reference::tool(&arguments, b"");
+        ]);
+        command.args(["--replica-assignment", "0:1:2,1:2:0,2:0:1"]);
+        command.args(["--config", "min.insync.replicas=2"]);
+        run(command, b"", SOON).succeeded();
     }
 
     /// Where clients begin.
@@ -118,10 +119,19 @@ impl Cluster {
         self.wait_for_full_isrs();
     }
 
-    /// Gives each broker its share of leaderships again, by the reference's command.
+    /// Gives each broker its share of leaderships again, as the reference's command does, which takes longer.
     #[track_caller]
     pub(super) fn elect_preferred_leaders(&self) {
-        reference::tool(&["preferred-replica-election", "--zookeeper", &self.connect], b"");
+        let topics = [PYTHON_TOPIC, JAVA_TOPIC, OFFSETS_TOPIC].into_iter();
+        let partitions: Vec<_> = topics
+            .flat_map(|topic| (0..PARTITIONS).map(move |number| json!({"topic": topic, "partition": number})))
+            .collect();
+        let wanted = json!({"version": 1, "partitions": partitions});
+        znodes::put(
+            &self.connect,
+            "/admin/preferred_replica_election",
+            &wanted.to_string(),
+        );
         eventually("each broker leads its share", SOON, || {
             let states = self.states();
             let led = (0..BROKERS)

@@ -31,7 +31,7 @@ use crate::support::scratch;
 const MORE: usize = 30;
 
 /// How long clients may need to find their way after a step.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The group of the Java consumer, which keeps its positions in brokers.
 const GROUP: &str = "rolling";
@@ -137,12 +137,14 @@ impl Load {
     }
 
     /// Ends the producers, lets the consumers read to the end, and checks what they were told against what is there.
-    /// Answers how many messages were acknowledged.
+    /// Answers how many messages were acknowledged, and the longest time without an acknowledgement in a partition.
     #[track_caller]
-    pub(super) fn finish(self, cluster: &Cluster) -> usize {
+    pub(super) fn finish(self, cluster: &Cluster) -> (usize, String) {
         drop(self.end);
         self.feed.ends.store(true, Ordering::Relaxed);
-        let python = acknowledged(&self.python_producer.wait(PATIENCE).succeeded().stdout);
+        let python = self.python_producer.wait(PATIENCE).succeeded();
+        let pause = python.stderr.trim().to_owned();
+        let python = acknowledged(&python.stdout);
         // It waits for each answer, and would have ended with the first error.
         self.java_producer.wait(PATIENCE).succeeded();
 
@@ -179,7 +181,7 @@ impl Load {
         );
 
         consumers_saw_everything(&self.python_consumer, &self.java_consumer, &logs);
-        python.len() + sent
+        (python.len() + sent, pause)
     }
 }
 
