@@ -104,29 +104,27 @@ impl Isr {
     }
 
     /// Notes that a follower asks for `offset`, which proves that it has everything before it. An error proves nothing:
-    /// then it is none. Answers whether the broker is an assigned follower at all.
+    /// then it is none. Answers whether that is another offset than before; nothing if the broker is no assigned follower.
     pub(crate) fn record_fetch(
         &mut self,
         id: BrokerId,
         offset: Option<i64>,
         leader_end: i64,
         now: Instant,
-    ) -> bool {
-        let Some(follower) = self.followers.get_mut(&id).filter(|follower| follower.assigned) else {
-            return false;
-        };
+    ) -> Option<bool> {
+        let follower = self.followers.get_mut(&id).filter(|follower| follower.assigned)?;
+        let moved = follower.log_end_offset != offset;
         follower.log_end_offset = offset;
-        let Some(offset) = offset else {
-            return true;
-        };
-        if offset >= leader_end {
-            follower.caught_up_at = now;
-        } else if let Some((at, _)) = follower.last_fetch.filter(|(_, end)| offset >= *end) {
-            // It has what there was when it last asked; what came since is not its fault.
-            follower.caught_up_at = follower.caught_up_at.max(at);
+        if let Some(offset) = offset {
+            if offset >= leader_end {
+                follower.caught_up_at = now;
+            } else if let Some((at, _)) = follower.last_fetch.filter(|(_, end)| offset >= *end) {
+                // It has what there was when it last asked; what came since is not its fault.
+                follower.caught_up_at = follower.caught_up_at.max(at);
+            }
+            follower.last_fetch = Some((now, leader_end));
         }
-        follower.last_fetch = Some((now, leader_end));
-        true
+        Some(moved)
     }
 
     /// Whether this follower is outside the ISR and may come in: it has everything below `least`.
@@ -253,8 +251,9 @@ mod tests {
         assert_eq!(*isr.follower_log_ends(), [-1]);
         assert_eq!(isr.high_watermark(3, 10), 3);
 
-        assert!(isr.record_fetch(TWO, Some(7), 10, now));
-        assert!(isr.record_fetch(THREE, Some(1), 10, now));
+        assert_eq!(isr.record_fetch(TWO, Some(7), 10, now), Some(true));
+        assert_eq!(isr.record_fetch(TWO, Some(7), 10, now), Some(false));
+        assert_eq!(isr.record_fetch(THREE, Some(1), 10, now), Some(true));
         assert_eq!(isr.high_watermark(3, 10), 7);
     }
 
@@ -278,9 +277,10 @@ mod tests {
     #[test]
     fn a_fetch_of_a_broker_that_is_not_assigned_is_no_acknowledgement() {
         let (mut isr, now) = isr(&[ME, TWO], &[ME, TWO, THREE]);
-        assert!(!isr.record_fetch(BrokerId(9), Some(5), 5, now));
-        assert!(!isr.record_fetch(ME, Some(5), 5, now));
-        assert!(!isr.record_fetch(THREE, Some(5), 5, now), "only left in the ISR");
+        assert_eq!(isr.record_fetch(BrokerId(9), Some(5), 5, now), None);
+        assert_eq!(isr.record_fetch(ME, Some(5), 5, now), None);
+        let left = isr.record_fetch(THREE, Some(5), 5, now);
+        assert_eq!(left, None, "only left in the ISR");
         isr.record_fetch(TWO, Some(5), 5, now);
         assert_eq!(isr.high_watermark(0, 5), 0, "the controller may still elect it");
     }

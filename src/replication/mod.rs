@@ -34,4 +34,4 @@ pub use partitions::Outcome;
 pub use partitions::Partitions;
 pub use partitions::Transition;
 pub use progress::Progress;
-pub use progress::any_changed;
+pub use progress::changed;

@@ -4,7 +4,6 @@
 //! registry: giving up is dropping the future.
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -53,19 +52,26 @@ impl Progress {
     }
 }
 
-/// Completes when any of them has changed since its last look, or was closed.
-pub async fn any_changed(progress: &mut [watch::Receiver<Progress>]) {
+/// Completes when any of them has changed since its last look, or was closed; says which of them did.
+pub async fn changed(progress: &mut [watch::Receiver<Progress>]) -> Vec<usize> {
     let mut changes: Vec<_> = progress
         .iter_mut()
         .map(|receiver| Box::pin(receiver.changed()))
         .collect();
-    let any = poll_fn(|context| {
-        let changed = changes
-            .iter_mut()
-            .any(|change| change.as_mut().poll(context).is_ready());
-        if changed { Poll::Ready(()) } else { Poll::Pending }
-    });
-    pin!(any).await;
+    poll_fn(|context| {
+        let mut changed = Vec::new();
+        for (place, change) in changes.iter_mut().enumerate() {
+            if change.as_mut().poll(context).is_ready() {
+                changed.push(place);
+            }
+        }
+        if changed.is_empty() {
+            Poll::Pending
+        } else {
+            Poll::Ready(changed)
+        }
+    })
+    .await
 }
 
 #[cfg(test)]
@@ -97,13 +103,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_change_of_any_partition_wakes() {
-        let senders = [
-            watch::Sender::new(progress(0, 0, &[])),
-            watch::Sender::new(progress(0, 0, &[])),
-        ];
+        let senders = [(); 3].map(|()| watch::Sender::new(progress(0, 0, &[])));
         let mut receivers: Vec<_> = senders.iter().map(watch::Sender::subscribe).collect();
-        let waiting = tokio::spawn(async move { any_changed(&mut receivers).await });
-        senders[1].send_modify(|progress| progress.log_end_offset = 1);
-        waiting.await.unwrap();
+        for both in [&senders[1], &senders[2]] {
+            both.send_modify(|progress| progress.log_end_offset = 1);
+        }
+        assert_eq!(changed(&mut receivers).await, [1, 2]);
+        let waiting = tokio::spawn(async move { changed(&mut receivers).await });
+        senders[0].send_modify(|progress| progress.log_end_offset = 1);
+        assert_eq!(waiting.await.unwrap(), [0]);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! - Answers at once if there is enough to read, if any partition has an error, or if nothing was asked for. What there
 //!   is to read counts, not what the request's sizes let through.
-//! - Otherwise waits for the progress of any partition, and looks again at all of them; at the deadline it answers
+//! - Otherwise waits for the progress of any partition, and looks again at those that moved; at the deadline it answers
 //!   what is there.
 //! - A follower's fetch also notes how far that follower is, once, after the first reading.
 //! - Answers with places in files; the messages themselves never enter this process.
@@ -10,6 +10,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::broker::error_mapping;
@@ -25,7 +26,8 @@ use crate::protocol::fetch::Reader;
 use crate::replication::Found;
 use crate::replication::Partition;
 use crate::replication::Partitions;
-use crate::replication::any_changed;
+use crate::replication::Progress;
+use crate::replication::changed;
 
 /// High watermark in the answer of a partition that failed.
 const NO_OFFSET: i64 = -1;
@@ -37,16 +39,33 @@ enum Looking {
     Again,
 }
 
-/// What one look at all partitions found.
-struct Look {
-    topics: Vec<(Option<String>, Vec<PartitionFetched>)>,
+/// What is found in one partition.
+struct Seen {
+    fetched: PartitionFetched,
     bytes: u64,
-    /// What was found of each topic, to be counted once it is sent.
-    counted: Vec<(Arc<TopicMetrics>, u64)>,
-    /// Some partition failed, or has come to an end that waiting cannot move.
+    /// Counts what is sent; none if nothing is.
+    counts: Option<Arc<TopicMetrics>>,
+    /// It failed, or has come to an end that waiting cannot move.
     settled: bool,
-    /// Some partition has more than the request takes.
+    /// It has more than the request takes.
     cut: bool,
+}
+
+/// What is found in all partitions, in the order of the request.
+struct Look {
+    topics: Vec<(Option<String>, Vec<Seen>)>,
+}
+
+impl Look {
+    fn seen(&self) -> impl Iterator<Item = &Seen> {
+        self.topics.iter().flat_map(|(_, partitions)| partitions)
+    }
+}
+
+/// The partitions that a fetch waits for: where they are in the request, and how far they come.
+struct Watched {
+    places: Vec<(usize, usize)>,
+    progress: Vec<watch::Receiver<Progress>>,
 }
 
 /// Answers as soon as there is enough to read, or when the time is up.
@@ -63,38 +82,41 @@ pub(crate) fn handle(
     Reply::Later(Box::pin(async move {
         let _waiting = metrics.waiting_fetches.enter();
         let mut time_is_up = pin!(sleep(request.max_wait));
-        loop {
-            // Subscribe before looking: an append in between must wake us.
-            let mut progress: Vec<_> = hosted(&partitions, &request)
-                .iter()
-                .map(|partition| partition.subscribe())
-                .collect();
-            let found = look(&partitions, &request, Looking::Again);
-            if is_enough(&partitions, &found, &request) {
-                return answer(found);
-            }
-            tokio::select! {
+        // Before looking: an append in between must wake us.
+        let mut watched = watched(&partitions, &request);
+        let mut found = look(&partitions, &request, Looking::Again);
+        while !is_enough(&partitions, &found, &request) {
+            let changed = tokio::select! {
                 // First, since progress may go on and on and never be enough.
                 biased;
-                () = &mut time_is_up => break,
-                () = any_changed(&mut progress) => {}
+                () = &mut time_is_up => None,
+                changed = changed(&mut watched.progress) => Some(changed),
+            };
+            let Some(changed) = changed else {
+                match request.reader {
+                    Reader::Follower(_) => metrics.follower_fetch_expires.increment(1),
+                    Reader::Consumer | Reader::DebuggingConsumer => {
+                        metrics.consumer_fetch_expires.increment(1);
+                    }
+                }
+                return answer(look(&partitions, &request, Looking::Again));
+            };
+            // A follower's fetch may wait for thousands of partitions, few of which move at a time.
+            for place in changed.into_iter().filter_map(|at| watched.places.get(at)) {
+                look_again(&partitions, &request, *place, &mut found);
             }
         }
-        match request.reader {
-            Reader::Follower(_) => metrics.follower_fetch_expires.increment(1),
-            Reader::Consumer | Reader::DebuggingConsumer => metrics.consumer_fetch_expires.increment(1),
-        }
-        answer(look(&partitions, &request, Looking::Again))
+        answer(found)
     }))
 }
 
 fn is_enough(partitions: &Partitions, look: &Look, request: &FetchRequest) -> bool {
     let min_bytes = u64::try_from(request.min_bytes).unwrap_or(0);
     request.max_wait.is_zero()
-        || look.settled
-        || look.topics.iter().all(|(_, partitions)| partitions.is_empty())
-        || look.bytes >= min_bytes
-        || look.cut && is_there(partitions, request, min_bytes)
+        || look.seen().next().is_none()
+        || look.seen().any(|seen| seen.settled)
+        || look.seen().map(|seen| seen.bytes).sum::<u64>() >= min_bytes
+        || look.seen().any(|seen| seen.cut) && is_there(partitions, request, min_bytes)
 }
 
 /// Whether so many bytes are there, however few of them the request takes, or a closed segment's end is.
@@ -116,61 +138,92 @@ fn is_there(partitions: &Partitions, request: &FetchRequest, min_bytes: u64) -> 
     })
 }
 
-fn hosted(partitions: &Partitions, request: &FetchRequest) -> Vec<Arc<Partition>> {
-    let partition = |(topic, fetches): &(Option<String>, Vec<PartitionFetch>)| {
-        let topic = topic.clone();
-        fetches
-            .iter()
-            .filter_map(|fetch| partitions.get(topic.as_deref()?, fetch.partition))
-            .collect::<Vec<_>>()
+fn watched(partitions: &Partitions, request: &FetchRequest) -> Watched {
+    let mut watched = Watched {
+        places: Vec::new(),
+        progress: Vec::new(),
     };
-    request.topics.iter().flat_map(partition).collect()
+    for (at, (topic, fetches)) in request.topics.iter().enumerate() {
+        for (place, fetch) in fetches.iter().enumerate() {
+            let partition = topic
+                .as_deref()
+                .and_then(|topic| partitions.get(topic, fetch.partition));
+            if let Some(partition) = partition {
+                watched.places.push((at, place));
+                watched.progress.push(partition.subscribe());
+            }
+        }
+    }
+    watched
 }
 
 fn look(partitions: &Partitions, request: &FetchRequest, looking: Looking) -> Look {
-    let topics = Vec::with_capacity(request.topics.len());
-    let mut look = Look {
-        topics,
-        bytes: 0,
-        counted: Vec::new(),
-        settled: false,
-        cut: false,
-    };
-    for (topic, fetches) in &request.topics {
-        let fetched = fetches
+    let look_at = |(topic, fetches): &(Option<String>, Vec<PartitionFetch>)| {
+        let seen = fetches
             .iter()
-            .map(
-                |fetch| match find(partitions, topic.as_deref(), fetch, (request.reader, looking)) {
-                    Ok((found, partition)) => {
-                        let bytes = found.messages.as_ref().map_or(0, |slice| slice.len);
-                        look.bytes += bytes;
-                        if bytes > 0 {
-                            look.counted.push((Arc::clone(partition.metrics()), bytes));
-                        }
-                        look.settled |= found.ends_closed_segment && bytes > 0;
-                        look.cut |= u64::try_from(fetch.max_bytes) == Ok(bytes);
-                        PartitionFetched {
-                            partition: fetch.partition,
-                            error: ErrorCode::None,
-                            high_watermark: found.high_watermark,
-                            messages: found.messages,
-                        }
-                    }
-                    Err(error) => {
-                        look.settled = true;
-                        PartitionFetched {
-                            partition: fetch.partition,
-                            error,
-                            high_watermark: NO_OFFSET,
-                            messages: None,
-                        }
-                    }
-                },
-            )
-            .collect();
-        look.topics.push((topic.clone(), fetched));
+            .map(|fetch| look_at(partitions, topic.as_deref(), fetch, (request.reader, looking)));
+        (topic.clone(), seen.collect())
+    };
+    Look {
+        topics: request.topics.iter().map(look_at).collect(),
     }
-    look
+}
+
+/// Looks at one partition again.
+fn look_again(
+    partitions: &Partitions,
+    request: &FetchRequest,
+    (at, place): (usize, usize),
+    found: &mut Look,
+) {
+    let (Some((topic, fetches)), Some((_, seen))) = (request.topics.get(at), found.topics.get_mut(at)) else {
+        return;
+    };
+    if let (Some(fetch), Some(seen)) = (fetches.get(place), seen.get_mut(place)) {
+        *seen = look_at(
+            partitions,
+            topic.as_deref(),
+            fetch,
+            (request.reader, Looking::Again),
+        );
+    }
+}
+
+fn look_at(
+    partitions: &Partitions,
+    topic: Option<&str>,
+    fetch: &PartitionFetch,
+    how: (Reader, Looking),
+) -> Seen {
+    match find(partitions, topic, fetch, how) {
+        Ok((found, partition)) => {
+            let bytes = found.messages.as_ref().map_or(0, |slice| slice.len);
+            Seen {
+                bytes,
+                counts: (bytes > 0).then(|| Arc::clone(partition.metrics())),
+                settled: found.ends_closed_segment && bytes > 0,
+                cut: u64::try_from(fetch.max_bytes) == Ok(bytes),
+                fetched: PartitionFetched {
+                    partition: fetch.partition,
+                    error: ErrorCode::None,
+                    high_watermark: found.high_watermark,
+                    messages: found.messages,
+                },
+            }
+        }
+        Err(error) => Seen {
+            bytes: 0,
+            counts: None,
+            settled: true,
+            cut: false,
+            fetched: PartitionFetched {
+                partition: fetch.partition,
+                error,
+                high_watermark: NO_OFFSET,
+                messages: None,
+            },
+        },
+    }
 }
 
 fn find(
@@ -212,8 +265,15 @@ fn find(
 }
 
 fn answer(look: Look) -> Reply {
-    for (metrics, bytes) in &look.counted {
-        metrics.read(*bytes);
-    }
-    Reply::Send(FetchResponse { topics: look.topics }.into())
+    let topics = look.topics.into_iter().map(|(topic, seen)| {
+        let fetched = seen.into_iter().map(|seen| {
+            if let Some(counts) = seen.counts {
+                counts.read(seen.bytes);
+            }
+            seen.fetched
+        });
+        (topic, fetched.collect())
+    });
+    let topics = topics.collect();
+    Reply::Send(FetchResponse { topics }.into())
 }

@@ -143,9 +143,16 @@ impl Partition {
         {
             return Ok(Taken::TooLarge(needed));
         }
-        self.take_messages(log, &mut copy, messages, logs)?;
+        // Most answers bring nothing for most partitions.
+        let nothing = messages.is_empty() && copy.position.next == log.log_end_offset();
+        if !nothing {
+            self.take_messages(log, &mut copy, messages, logs)?;
+        }
         let next = copy.position.next;
         copy.lag = fetched.high_watermark.saturating_sub(next).max(0);
+        if nothing && fetched.high_watermark.min(next) <= self.high_watermark() {
+            return Ok(Taken::All);
+        }
         if copy.position.anchored {
             let high_watermark = fetched.high_watermark.min(next);
             self.progress.send_if_modified(|progress| {

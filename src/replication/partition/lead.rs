@@ -50,11 +50,17 @@ impl Partition {
         let state = self.read_state();
         let (log, leading) = state.leading()?;
         let log_end_offset = log.log_end_offset();
-        if !lock(&leading.isr).record_fetch(follower, offset, log_end_offset, Instant::now()) {
-            return Err(Error::NotAFollower(follower));
+        let (moved, is_member) = {
+            let mut isr = lock(&leading.isr);
+            let moved = isr.record_fetch(follower, offset, log_end_offset, Instant::now());
+            let moved = moved.ok_or(Error::NotAFollower(follower))?;
+            (moved, isr.members().contains(&follower))
+        };
+        // Most fetches find most partitions where they were.
+        if moved {
+            self.publish(&state);
         }
-        self.publish(&state);
-        if lock(&leading.isr).may_join(follower, self.least_in_sync(leading)) {
+        if !is_member && lock(&leading.isr).may_join(follower, self.least_in_sync(leading)) {
             self.candidates.add(&self.topic_partition);
         }
         Ok(())
