@@ -230,6 +230,8 @@ impl Term {
         state.stopping.retain(|id| state.brokers.contains_key(id));
         // They may have been mended.
         state.unreadable.clear();
+        let returned = plan::returned(state, &before);
+        state.unconfirmed.extend(returned);
         let missing = |some: &BTreeMap<BrokerId, Broker>, other: &BTreeMap<BrokerId, Broker>| {
             let ids = some.keys().filter(|id| !other.contains_key(id));
             ids.copied().collect::<BTreeSet<_>>()

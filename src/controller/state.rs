@@ -29,7 +29,8 @@ pub(crate) struct ClusterState {
     pub(crate) assignments: BTreeMap<TopicPartition, Vec<BrokerId>>,
     /// Who leads, as last read from or written to ZooKeeper.
     pub(crate) leaderships: BTreeMap<TopicPartition, Leadership>,
-    /// Partitions whose leadership was found where none was expected: it is to be confirmed under this epoch.
+    /// Partitions whose leadership was found where none was expected, or whose leader has come after this controller: it
+    /// is to be confirmed under this epoch.
     pub(crate) unconfirmed: BTreeSet<TopicPartition>,
     /// Partitions whose node can't be read, or is another controller's: they are left alone.
     pub(crate) unreadable: BTreeSet<TopicPartition>,

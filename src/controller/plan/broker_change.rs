@@ -26,13 +26,8 @@ pub(crate) fn broker_change(state: &ClusterState, before: &BTreeMap<BrokerId, Br
         .map(|(id, _)| *id)
         .collect();
     let gone = before.keys().filter(|id| !state.is_live(**id)).copied().collect();
-    let mut decisions = leaders(state, &gone);
-    // Where everybody is new, everybody is told everything.
-    if !before.is_empty() {
-        decisions.extend(returned(state, before));
-    }
     Plan {
-        decisions,
+        decisions: leaders(state, &gone),
         newcomers,
         brokers_changed: state.brokers != *before,
         ..Plan::default()
@@ -87,24 +82,17 @@ fn leaders(state: &ClusterState, gone: &BTreeSet<BrokerId>) -> Vec<Decision> {
     decisions
 }
 
-/// Leaders that came after this controller did: until then everybody was told that these partitions have none, and has to
+/// Partitions whose leader comes after this controller did: until now everybody was told that they have none, and has to
 /// hear of them anew. They keep what they have in sync, other than in 0.8.2.2, which elects them again among whoever
 /// has come by then.
-fn returned(state: &ClusterState, before: &BTreeMap<BrokerId, Broker>) -> Vec<Decision> {
+pub(crate) fn returned(state: &ClusterState, before: &BTreeMap<BrokerId, Broker>) -> Vec<TopicPartition> {
+    let came = |leader| state.is_live(leader) && !before.contains_key(&leader);
     state
         .leaderships
         .iter()
-        .filter(|(partition, leadership)| {
-            let came = |leader| state.is_live(leader) && !before.contains_key(&leader);
-            // What this controller has decided it has told.
-            leadership.controller_epoch < state.controller_epoch
-                && leadership.leader.is_some_and(came)
-                && !state.unconfirmed.contains(*partition)
-                && state.is_decidable(partition)
-        })
-        .map(|(partition, leadership)| {
-            Decision::update(partition, confirmed(leadership, state.controller_epoch))
-        })
+        // Where everybody is new, everybody is told everything.
+        .filter(|(_, leadership)| !before.is_empty() && leadership.leader.is_some_and(came))
+        .map(|(partition, _)| partition.clone())
         .collect()
 }
 
@@ -199,20 +187,26 @@ mod tests {
         assert_eq!(taking_over(&state).decisions, []);
     }
 
-    /// A controller that took over while the leader was away has told everybody that there is none.
+    /// A controller that took over while the leader was away has told everybody that there is none, also at an epoch
+    /// of its own, if it was asked to move the partition.
     #[test]
     fn a_leader_that_comes_after_the_controller_is_told_to_all_replicas() {
-        let mut state = cluster(&[1, 2]).with(0, &[1, 2], Some(led_by(1, &[1, 3]))).with(
-            1,
-            &[1, 2],
-            Some(led_by(2, &[2])),
-        );
-        let plan = broker_change(&state, &brokers(&[2]));
-        assert_eq!(only(&plan.decisions).partition, partition(0));
-        assert_eq!(only(&plan.decisions).leadership, decided(1, &[1, 3]));
-        // Not a second time, when others have lost a race.
-        state.leaderships.insert(partition(0), decided(1, &[1, 3]));
-        assert_eq!(broker_change(&state, &brokers(&[2])).decisions, []);
+        for known in [led_by(1, &[1, 3]), decided(1, &[1, 3])] {
+            let mut state = cluster(&[1, 2]).with(0, &[1, 2], Some(known.clone())).with(
+                1,
+                &[1, 2],
+                Some(led_by(2, &[2])),
+            );
+            let before = brokers(&[2]);
+            assert_eq!(returned(&state, &before), [partition(0)]);
+            state.unconfirmed.extend(returned(&state, &before));
+            let plan = broker_change(&state, &before);
+            let told = &only(&plan.decisions).leadership;
+            assert_eq!(told, &confirmed(&known, 3));
+            assert_eq!(told.leader_epoch, known.leader_epoch + 1);
+        }
+        let state = cluster(&[1, 2]).with(0, &[1, 2], Some(led_by(1, &[1])));
+        assert_eq!(returned(&state, &BTreeMap::new()), []);
     }
 
     #[test]

@@ -170,7 +170,7 @@ impl Cluster {
             }
         }
         // Last, because looking takes long.
-        self.settled_in(&znodes::tree(&self.connect))
+        self.settled_in(&znodes::try_tree(&self.connect)?)
     }
 
     fn settled_in(&self, tree: &[Znode]) -> Result<(), String> {
@@ -195,7 +195,7 @@ impl Cluster {
 
     /// The brokers that have each partition.
     pub(super) fn assignment(&self) -> Result<Vec<(usize, Vec<usize>)>, String> {
-        assignment(&znodes::tree(&self.connect))
+        assignment(&znodes::try_tree(&self.connect)?)
     }
 
     /// The directories of a topic that are still on some broker.
@@ -224,7 +224,7 @@ impl Cluster {
         for (number, output) in self.ensemble.outputs().iter().enumerate() {
             std::fs::write(at.join(format!("zookeeper-{number}")), output).unwrap();
         }
-        let tree = znodes::tree(&self.connect);
+        let tree = znodes::try_tree(&self.connect);
         std::fs::write(at.join("znodes"), format!("{tree:#?}")).unwrap();
     }
 

@@ -26,7 +26,20 @@ pub(crate) struct Znode {
 
 /// Every node below the connect string's chroot, in the order of creation.
 pub(crate) fn tree(connect: &str) -> Vec<Znode> {
-    let output = kazoo(&["tree", connect]);
+    read_tree(&kazoo(&["tree", connect]))
+}
+
+/// As [`tree`], where ZooKeeper may go away meanwhile.
+pub(crate) fn try_tree(connect: &str) -> Result<Vec<Znode>, String> {
+    let finished = run(command(&["tree", connect]), b"", DEADLINE);
+    if finished.status.success() {
+        Ok(read_tree(&finished.text()))
+    } else {
+        Err(finished.account())
+    }
+}
+
+fn read_tree(output: &str) -> Vec<Znode> {
     let mut nodes: Vec<Znode> = output
         .lines()
         .map(|line| {
