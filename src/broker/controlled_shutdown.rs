@@ -22,6 +22,9 @@ use crate::zookeeper::Store;
 /// All attempts together. With what follows, stopping ends well before a supervisor loses its patience.
 const LIMIT: Duration = Duration::from_secs(3);
 
+/// The longest pause between two attempts, however long the configured one: later ones would come too late.
+const LONGEST_PAUSE: Duration = Duration::from_millis(700);
+
 /// A broker that may want to leave its cluster.
 #[derive(Debug)]
 pub(crate) struct Leaving {
@@ -87,7 +90,7 @@ impl Leaving {
                 Err(error) => tracing::warn!("controlled shutdown: {error}"),
             }
             if attempt < self.config.max_retries {
-                sleep(self.config.retry_backoff).await;
+                sleep(self.config.retry_backoff.min(LONGEST_PAUSE)).await;
             }
         }
         tracing::warn!("stopping without having handed over all leaderships");
