@@ -261,7 +261,8 @@ fn every_block_of_the_readme_runs_as_printed() {
             }
         }
         for running in background.into_iter().rev() {
-            running.signal(Signal::INT);
+            // Whoever runs the tests in the background may have an interrupt ignored, which Java goes by.
+            running.signal(Signal::TERM);
             running.wait(STOP);
         }
         java.iter().for_each(JavaBrokers::check);

@@ -84,6 +84,9 @@ fn a_compacted_topic_passes_from_one_kind_to_the_other() {
             .set("log.cleaner.backoff.ms", "100")
             .set("log.cleaner.dedupe.buffer.size", "4000000")
             .set("log.cleaner.min.cleanable.ratio", "0.01")
+            // A Java follower that has no high watermark yet truncates to nothing, and cannot append to what is left of a
+            // compacted segment.
+            .set("replica.high.watermark.checkpoint.interval.ms", "100")
     });
     cluster.create(TOPIC, &[1, 2], &["cleanup.policy=compact", "segment.bytes=20000"]);
     let mut writer = Writer {
