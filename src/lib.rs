@@ -55,6 +55,9 @@
 //!   watermark first, which lags behind what is committed.
 //! - Orders of a controller are taken only on the connection that it has opened last. What it gave up on an earlier one
 //!   may arrive after what it has sent again, and after much else.
+//! - A leadership answers followers only on connections opened since it began. A follower that asked all the while, and did
+//!   not notice that its leader lost the lead and got it back, may have messages that were truncated at the leader; on a
+//!   new connection it compares first.
 //! - The lock of a data directory is a POSIX record lock, because Java takes that kind. It is lost when *any* descriptor
 //!   of the file is closed in this process: nobody may open `.lock` a second time.
 //! - ZooKeeper 3.4 knows no `create2`, no persistent watches, and the client library's `multi` can't create there.

@@ -9,7 +9,7 @@ use crate::replication;
 /// The code that stands for a failed append, fetch or look-up.
 pub(crate) fn code_of(error: &replication::Error) -> ErrorCode {
     match error {
-        replication::Error::NotLeader => ErrorCode::NotLeaderForPartition,
+        replication::Error::NotLeader | replication::Error::OldConnection => ErrorCode::NotLeaderForPartition,
         replication::Error::NoReplica => ErrorCode::ReplicaNotAvailable,
         replication::Error::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
         replication::Error::NotEnoughReplicasAfterAppend { .. } => ErrorCode::NotEnoughReplicasAfterAppend,

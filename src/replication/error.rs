@@ -32,6 +32,9 @@ pub enum Error {
     /// The sender asks as a follower but is not one of this partition.
     #[error("broker {0} is not a follower")]
     NotAFollower(BrokerId),
+    /// The follower asks on a connection from before this leadership: what it has may not be the leader's.
+    #[error("the follower's connection is older than the leadership")]
+    OldConnection,
     /// A consumer asks between the high watermark and the log end offset.
     #[error("offset {asked} is not committed, the high watermark is {high_watermark}")]
     NotCommitted {

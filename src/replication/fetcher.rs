@@ -82,6 +82,12 @@ struct Copied {
 /// The partitions of each topic.
 type Copies = BTreeMap<Arc<str>, BTreeMap<i32, Copied>>;
 
+impl Copied {
+    fn compare_again(&self) {
+        self.order.partition.compare_again(self.order.since);
+    }
+}
+
 /// How long to wait after a failure.
 #[derive(Debug, Clone, Copy)]
 struct Pause(Duration);
@@ -118,6 +124,14 @@ impl Fetcher {
             if taken != latest {
                 taken = latest;
                 self.take_orders(&mut copies);
+            }
+            if connection.as_ref().is_none_or(Caller::is_closed) {
+                connection = None;
+                // What the leader was meanwhile, and whether it has kept what was copied from it, is not known.
+                copies
+                    .values()
+                    .flat_map(BTreeMap::values)
+                    .for_each(Copied::compare_again);
             }
             let now = Instant::now();
             let Some(request) = self.request(&mut copies, now) else {
@@ -156,7 +170,8 @@ impl Fetcher {
         connection: &mut Option<Caller>,
         request: &FetchRequest,
     ) -> Result<FetchResponse<Bytes>, CallError> {
-        let caller = match connection.take().filter(|caller| !caller.is_closed()) {
+        let caller = match connection.take() {
+            // One that is closed by now fails: a new one is not to be asked for what follows on what the old one sent.
             Some(caller) => caller,
             None => {
                 let id = format!("ReplicaFetcherThread-{}-{}", self.number, self.leader.id);
@@ -280,6 +295,8 @@ impl Fetcher {
                 fetched.error
             );
             copied.rests_until = Some(Instant::now() + pause);
+            // Whoever leads next, this broker again perhaps, may have something else.
+            copied.compare_again();
             return;
         }
         match partition.take_fetched(*since, asked, fetched, &self.logs) {
@@ -312,7 +329,7 @@ impl Fetcher {
             error => {
                 self.metrics.fetcher_failures.increment(1);
                 tracing::error!("{name}: what broker {} sent: {error}", self.leader.id);
-                copied.order.partition.compare_again(copied.order.since);
+                copied.compare_again();
             }
         }
         copied.rests_until = Some(Instant::now() + copied.pause.next());

@@ -37,6 +37,7 @@ use crate::protocol::fetch::Reader;
 use crate::protocol::leader_and_isr::PartitionState;
 use crate::replication::candidates::Candidates;
 use crate::replication::error::Error;
+use crate::replication::follower_connections::FollowerConnections;
 use crate::replication::progress::Progress;
 use crate::types::BrokerId;
 use crate::types::TopicPartition;
@@ -53,6 +54,7 @@ pub struct Partition {
     state: RwLock<State>,
     progress: watch::Sender<Progress>,
     candidates: Arc<Candidates>,
+    connections: Arc<FollowerConnections>,
     /// Whose turn it is to flush what producers wait for.
     turn: Turn,
 }
@@ -106,7 +108,7 @@ impl Partition {
         topic_partition: TopicPartition,
         me: BrokerId,
         metrics: Arc<TopicMetrics>,
-        candidates: Arc<Candidates>,
+        (candidates, connections): (Arc<Candidates>, Arc<FollowerConnections>),
     ) -> Self {
         let state = State {
             log: None,
@@ -130,6 +132,7 @@ impl Partition {
             state: RwLock::new(state),
             progress: watch::Sender::new(progress),
             candidates,
+            connections,
             turn: Turn::default(),
         }
     }

@@ -20,6 +20,7 @@ use crate::replication::config::Config;
 use crate::replication::error::Error;
 use crate::replication::fetcher::Order;
 use crate::replication::fetchers::Fetchers;
+use crate::replication::follower_connections::FollowerConnections;
 use crate::replication::high_watermarks::HighWatermarks;
 use crate::replication::partition::Partition;
 use crate::replication::partition::RoleName;
@@ -42,6 +43,7 @@ pub struct Partitions {
     topics: RwLock<Topics>,
     fetchers: Fetchers,
     candidates: Arc<Candidates>,
+    connections: Arc<FollowerConnections>,
     changes: watch::Sender<u64>,
 }
 
@@ -124,6 +126,7 @@ impl Partitions {
             metrics,
             topics: RwLock::default(),
             candidates: Arc::default(),
+            connections: Arc::default(),
             changes: watch::Sender::new(0),
         }
     }
@@ -169,6 +172,11 @@ impl Partitions {
     /// Ends all copying.
     pub async fn stop_following(&self) {
         self.fetchers.stop().await;
+    }
+
+    /// On which connections followers ask.
+    pub fn follower_connections(&self) -> &FollowerConnections {
+        &self.connections
     }
 
     /// Partitions with a follower that may come into the ISR.
@@ -314,8 +322,8 @@ impl Partitions {
         let partitions = topics.entry(Arc::clone(&name.topic)).or_default();
         let new = || {
             let metrics = self.metrics.topics().topic(&name.topic);
-            let candidates = Arc::clone(&self.candidates);
-            Arc::new(Partition::new(name.clone(), self.me, metrics, candidates))
+            let shared = (Arc::clone(&self.candidates), Arc::clone(&self.connections));
+            Arc::new(Partition::new(name.clone(), self.me, metrics, shared))
         };
         Arc::clone(partitions.entry(name.partition).or_insert_with(new))
     }

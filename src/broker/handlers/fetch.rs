@@ -4,7 +4,8 @@
 //!   is to read counts, not what the request's sizes let through.
 //! - Otherwise waits for the progress of any partition, and looks again at those that moved; at the deadline it answers
 //!   what is there.
-//! - A follower's fetch also notes how far that follower is, once, after the first reading.
+//! - A follower's fetch also notes how far that follower is, once, after the first reading. On a connection from before the
+//!   leadership it is not answered: the connection is closed, so that the follower begins anew.
 //! - Answers with places in files; the messages themselves never enter this process.
 
 use std::pin::pin;
@@ -23,6 +24,7 @@ use crate::protocol::fetch::FetchResponse;
 use crate::protocol::fetch::PartitionFetch;
 use crate::protocol::fetch::PartitionFetched;
 use crate::protocol::fetch::Reader;
+use crate::replication;
 use crate::replication::Found;
 use crate::replication::Partition;
 use crate::replication::Partitions;
@@ -32,11 +34,20 @@ use crate::replication::changed;
 /// High watermark in the answer of a partition that failed.
 const NO_OFFSET: i64 = -1;
 
-/// A request is looked at again whenever something has changed; what it says of the reader is noted only once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Looking {
-    First,
-    Again,
+/// How the partitions are looked at.
+#[derive(Debug, Clone, Copy)]
+struct Looking {
+    /// For the first time: a follower's fetch is noted then.
+    first: bool,
+    /// The connection that asks.
+    connection: u64,
+}
+
+/// Why there is nothing to read.
+enum Refusal {
+    Error(ErrorCode),
+    /// The follower has to connect anew.
+    OldConnection,
 }
 
 /// What is found in one partition.
@@ -49,6 +60,8 @@ struct Seen {
     settled: bool,
     /// It has more than the request takes.
     cut: bool,
+    /// The follower that asks has to connect anew.
+    hangs_up: bool,
 }
 
 /// What is found in all partitions, in the order of the request.
@@ -72,9 +85,20 @@ struct Watched {
 pub(crate) fn handle(
     partitions: &Arc<Partitions>,
     metrics: &ReplicationMetrics,
-    request: FetchRequest,
+    (connection, request): (u64, FetchRequest),
 ) -> Reply {
-    let first = look(partitions, &request, Looking::First);
+    if let Reader::Follower(_) = request.reader {
+        partitions.follower_connections().note(connection);
+    }
+    let look_first = Looking {
+        first: true,
+        connection,
+    };
+    let look_again = Looking {
+        first: false,
+        connection,
+    };
+    let first = look(partitions, &request, look_first);
     if is_enough(partitions, &first, &request) {
         return answer(first);
     }
@@ -84,7 +108,7 @@ pub(crate) fn handle(
         let mut time_is_up = pin!(sleep(request.max_wait));
         // Before looking: an append in between must wake us.
         let mut watched = watched(&partitions, &request);
-        let mut found = look(&partitions, &request, Looking::Again);
+        let mut found = look(&partitions, &request, look_again);
         while !is_enough(&partitions, &found, &request) {
             let changed = tokio::select! {
                 // First, since progress may go on and on and never be enough.
@@ -99,11 +123,11 @@ pub(crate) fn handle(
                         metrics.consumer_fetch_expires.increment(1);
                     }
                 }
-                return answer(look(&partitions, &request, Looking::Again));
+                return answer(look(&partitions, &request, look_again));
             };
             // A follower's fetch may wait for thousands of partitions, few of which move at a time.
             for place in changed.into_iter().filter_map(|at| watched.places.get(at)) {
-                look_again(&partitions, &request, *place, &mut found);
+                look_at_one(&partitions, &request, (*place, look_again), &mut found);
             }
         }
         answer(found)
@@ -170,22 +194,17 @@ fn look(partitions: &Partitions, request: &FetchRequest, looking: Looking) -> Lo
 }
 
 /// Looks at one partition again.
-fn look_again(
+fn look_at_one(
     partitions: &Partitions,
     request: &FetchRequest,
-    (at, place): (usize, usize),
+    ((at, place), looking): ((usize, usize), Looking),
     found: &mut Look,
 ) {
     let (Some((topic, fetches)), Some((_, seen))) = (request.topics.get(at), found.topics.get_mut(at)) else {
         return;
     };
     if let (Some(fetch), Some(seen)) = (fetches.get(place), seen.get_mut(place)) {
-        *seen = look_at(
-            partitions,
-            topic.as_deref(),
-            fetch,
-            (request.reader, Looking::Again),
-        );
+        *seen = look_at(partitions, topic.as_deref(), fetch, (request.reader, looking));
     }
 }
 
@@ -203,6 +222,7 @@ fn look_at(
                 counts: (bytes > 0).then(|| Arc::clone(partition.metrics())),
                 settled: found.ends_closed_segment && bytes > 0,
                 cut: u64::try_from(fetch.max_bytes) == Ok(bytes),
+                hangs_up: false,
                 fetched: PartitionFetched {
                     partition: fetch.partition,
                     error: ErrorCode::None,
@@ -211,14 +231,18 @@ fn look_at(
                 },
             }
         }
-        Err(error) => Seen {
+        Err(refusal) => Seen {
             bytes: 0,
             counts: None,
             settled: true,
             cut: false,
+            hangs_up: matches!(refusal, Refusal::OldConnection),
             fetched: PartitionFetched {
                 partition: fetch.partition,
-                error,
+                error: match refusal {
+                    Refusal::Error(error) => error,
+                    Refusal::OldConnection => ErrorCode::NotLeaderForPartition,
+                },
                 high_watermark: NO_OFFSET,
                 messages: None,
             },
@@ -231,23 +255,30 @@ fn find(
     topic: Option<&str>,
     fetch: &PartitionFetch,
     (reader, looking): (Reader, Looking),
-) -> Result<(Found, Arc<Partition>), ErrorCode> {
+) -> Result<(Found, Arc<Partition>), Refusal> {
     let missing = match reader {
         Reader::DebuggingConsumer => ErrorCode::ReplicaNotAvailable,
         Reader::Consumer | Reader::Follower(_) => ErrorCode::UnknownTopicOrPartition,
     };
     let partition = topic
         .and_then(|topic| partitions.get(topic, fetch.partition))
-        .ok_or(missing)?;
+        .ok_or(Refusal::Error(missing))?;
     let found = partition.read(reader, fetch.offset, fetch.max_bytes);
-    if looking == Looking::First {
+    if looking.first {
         partition.metrics().fetch_requested();
     }
-    if let (Reader::Follower(id), Looking::First) = (reader, looking) {
-        let position = found.is_ok().then_some(fetch.offset);
-        let recorded = partition.record_fetch(id, position);
-        if found.is_ok() {
-            recorded.map_err(|error| error_mapping::code_of(&error))?;
+    if let Reader::Follower(id) = reader {
+        // After reading: what was read may be of a leadership that the follower doesn't know of.
+        let heard = if looking.first {
+            let position = found.is_ok().then_some(fetch.offset);
+            partition.record_fetch((id, looking.connection), position)
+        } else {
+            partition.hears(looking.connection)
+        };
+        match heard {
+            Err(replication::Error::OldConnection) => return Err(Refusal::OldConnection),
+            Err(error) if found.is_ok() => return Err(Refusal::Error(error_mapping::code_of(&error))),
+            _ => {}
         }
     }
     match found {
@@ -259,12 +290,15 @@ fn find(
             if code != ErrorCode::NotLeaderForPartition {
                 partition.metrics().fetch_failed();
             }
-            Err(code)
+            Err(Refusal::Error(code))
         }
     }
 }
 
 fn answer(look: Look) -> Reply {
+    if look.seen().any(|seen| seen.hangs_up) {
+        return Reply::Close;
+    }
     let topics = look.topics.into_iter().map(|(topic, seen)| {
         let fetched = seen.into_iter().map(|seen| {
             if let Some(counts) = seen.counts {

@@ -89,7 +89,7 @@ impl Handler for Handlers {
         let by_controller = (controller_epoch, peer.number);
         match request {
             Request::Produce(request) => produce::handle(partitions, metrics, shutdown, request),
-            Request::Fetch(request) => fetch::handle(partitions, metrics, request),
+            Request::Fetch(request) => fetch::handle(partitions, metrics, (peer.number, request)),
             Request::ListOffsets(request) => list_offsets::handle(partitions, &request),
             Request::Metadata(request) => metadata::handle(metadata, auto_create, request),
             Request::LeaderAndIsr(request) => {

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 
@@ -56,6 +57,8 @@ struct FakeState {
     client_ids: Vec<Option<String>>,
     /// How long it sits on a request at most, unless for ever.
     patience: Option<Duration>,
+    /// Its high watermarks, unless everything is committed.
+    committed: Option<i64>,
     /// Requests that it sat on and that were given up.
     given_up: usize,
 }
@@ -103,7 +106,11 @@ impl FakeLeader {
         PartitionFetched {
             partition: fetch.partition,
             error,
-            high_watermark: if error == ErrorCode::None { end } else { -1 },
+            high_watermark: if error == ErrorCode::None {
+                state.committed.unwrap_or(end)
+            } else {
+                -1
+            },
             messages,
         }
     }
@@ -264,6 +271,16 @@ impl Fixture {
         log.map_or(-1, |log| log.log_end_offset())
     }
 
+    fn holds(&self, partition: i32, values: &[&str]) -> bool {
+        let log = self.logs.get(&TopicPartition::new("t", partition)).unwrap();
+        let expected = messages(0, values);
+        let found = log.read(0, 1 << 20, None).unwrap();
+        let Some(slice) = found.messages else { return false };
+        let mut bytes = vec![0; usize::try_from(slice.len).unwrap()];
+        // It may be cut off meanwhile.
+        slice.file.read_exact_at(&mut bytes, slice.position).is_ok() && bytes == expected
+    }
+
     async fn until(&self, what: &str, is: impl Fn(&Self) -> bool) {
         let waiting = async {
             while !is(self) {
@@ -389,6 +406,64 @@ async fn orders_wait_for_no_fetch() {
     fixture.leader.state().logs.insert(1, messages(0, &["a", "b"]));
     fixture.order(OTHER, 1, &[1]);
     fixture.until("it is copied again", |on| on.end(1) == 2).await;
+}
+
+/// A leader that has followed somebody else in between may have something else where this broker goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_copied_is_compared_again_after_an_error_and_on_a_new_connection() {
+    let fixture = Fixture::start().await;
+    fixture.leader.state().patience = Some(PATIENCE);
+    fixture.leader.state().committed = Some(1);
+    fixture
+        .leader
+        .state()
+        .logs
+        .insert(0, messages(0, &["a", "b", "c"]));
+    fixture.order(OTHER, 0, &[0]);
+    fixture
+        .until("three messages are here", |on| on.end(0) == 3)
+        .await;
+
+    fixture
+        .leader
+        .state()
+        .errors
+        .insert(0, ErrorCode::NotLeaderForPartition);
+    let before = fixture.leader.state().asked.len();
+    fixture
+        .until("the error has come", |on| {
+            on.leader.state().asked.len() > before + 1
+        })
+        .await;
+    {
+        let mut state = fixture.leader.state();
+        state.logs.insert(0, messages(0, &["a", "x", "y", "z"]));
+        state.errors.clear();
+    }
+    fixture
+        .until("the leader's messages are here", |on| {
+            on.holds(0, &["a", "x", "y", "z"])
+        })
+        .await;
+
+    // An order ends the fetch that waits, and with it the connection.
+    fixture.leader.state().patience = None;
+    fixture
+        .until("the next fetch waits", |on| {
+            on.leader.state().asked.last() == Some(&(0, 4))
+        })
+        .await;
+    {
+        let mut state = fixture.leader.state();
+        state.logs.insert(0, messages(0, &["a", "x", "v", "w"]));
+        state.logs.insert(1, messages(0, &["other"]));
+    }
+    fixture.order(OTHER, 0, &[1]);
+    fixture
+        .until("the leader's messages are here", |on| {
+            on.holds(0, &["a", "x", "v", "w"])
+        })
+        .await;
 }
 
 /// The answer may come just after an order.

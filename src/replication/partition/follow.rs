@@ -75,13 +75,8 @@ impl Partition {
                 (before.since, before.copy())
             }
             _ => {
-                // Compaction makes equal logs differ below the high watermark.
-                let position = match log.config().cleanup_policy {
-                    CleanupPolicy::Compact => Position::at(high_watermark),
-                    CleanupPolicy::Delete => Position::before(log.log_start_offset(), high_watermark),
-                };
                 let copy = Copy {
-                    position,
+                    position: beginning(&log, high_watermark),
                     lag: 0,
                     halted: false,
                 };
@@ -281,8 +276,17 @@ impl Partition {
     pub(crate) fn compare_again(&self, since: i32) {
         let state = self.read_state();
         if let Some((log, following)) = state.following(since) {
-            lock(&following.copy).position = Position::before(log.log_start_offset(), self.high_watermark());
+            lock(&following.copy).position = beginning(log, self.high_watermark());
         }
+    }
+}
+
+/// Where to begin to compare with the leader.
+fn beginning(log: &Log, high_watermark: i64) -> Position {
+    // Compaction makes equal logs differ below the high watermark.
+    match log.config().cleanup_policy {
+        CleanupPolicy::Compact => Position::at(high_watermark),
+        CleanupPolicy::Delete => Position::before(log.log_start_offset(), high_watermark),
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Leading {
     pub(super) since: i32,
     /// Where the log ended then. What is before may be committed, even if the high watermark doesn't say so yet.
     start_offset: i64,
+    /// The newest connection of a follower then: what comes on it, or on older ones, may be of an earlier leadership.
+    heard_before: u64,
     pub(super) isr: Mutex<Isr>,
 }
 
@@ -36,6 +38,16 @@ pub(crate) struct IsrChange {
     pub(crate) members_before: usize,
 }
 
+impl Leading {
+    fn hears(&self, connection: u64) -> Result<(), Error> {
+        if connection > self.heard_before {
+            Ok(())
+        } else {
+            Err(Error::OldConnection)
+        }
+    }
+}
+
 impl Partition {
     /// The ISR and the version of its node, if this broker leads.
     pub fn isr(&self) -> Option<(Vec<BrokerId>, i32)> {
@@ -45,10 +57,23 @@ impl Partition {
         Some((isr.members().to_vec(), isr.version()))
     }
 
-    /// Notes where a follower's fetch stands, which may move the high watermark. `offset` is none after an error.
-    pub fn record_fetch(&self, follower: BrokerId, offset: Option<i64>) -> Result<(), Error> {
+    /// [`Error::OldConnection`] if a follower asks on a connection from before this leadership.
+    pub fn hears(&self, connection: u64) -> Result<(), Error> {
+        let state = self.read_state();
+        let (_log, leading) = state.leading()?;
+        leading.hears(connection)
+    }
+
+    /// Notes where a follower's fetch on this connection stands, which may move the high watermark. `offset` is none after
+    /// an error.
+    pub fn record_fetch(
+        &self,
+        (follower, connection): (BrokerId, u64),
+        offset: Option<i64>,
+    ) -> Result<(), Error> {
         let state = self.read_state();
         let (log, leading) = state.leading()?;
+        leading.hears(connection)?;
         let log_end_offset = log.log_end_offset();
         let (moved, is_member) = {
             let mut isr = lock(&leading.isr);
@@ -84,11 +109,18 @@ impl Partition {
             Role::Leader(before) if follows_on => Leading {
                 since: before.since,
                 start_offset: before.start_offset,
+                heard_before: before.heard_before,
                 isr: Mutex::new(isr.continuing(&lock(&before.isr))),
             },
             _ => Leading {
                 since: order.leader_epoch,
                 start_offset: log.log_end_offset(),
+                // The first leader of all has nobody before it.
+                heard_before: if order.leader_epoch == 0 {
+                    0
+                } else {
+                    self.connections.newest()
+                },
                 isr: Mutex::new(isr),
             },
         };

@@ -27,6 +27,7 @@ const THIRD: BrokerId = BrokerId(3);
 /// A partition and what it stands on.
 struct Fixture {
     partition: Arc<Partition>,
+    connections: Arc<FollowerConnections>,
     logs: Logs,
     log: Arc<Log>,
     _directory: tempfile::TempDir,
@@ -45,8 +46,11 @@ impl Fixture {
         let name = TopicPartition::new("t", 0);
         let log = logs.create(&name, config).unwrap();
         let metrics = Metrics::new().topics().topic("t");
+        let connections = Arc::new(FollowerConnections::default());
+        let shared = (Arc::default(), Arc::clone(&connections));
         Self {
-            partition: Arc::new(Partition::new(name, ME, metrics, Arc::default())),
+            partition: Arc::new(Partition::new(name, ME, metrics, shared)),
+            connections,
             logs,
             log,
             _directory: directory,
@@ -202,11 +206,11 @@ async fn a_follower_moves_the_high_watermark_and_ends_the_waiting() {
     let appended = partition
         .append(ProducedSet::new(set()), Acks::AllInSync)
         .unwrap();
-    partition.record_fetch(OTHER, Some(0)).unwrap();
+    partition.record_fetch((OTHER, 1), Some(0)).unwrap();
     assert_eq!(partition.high_watermark(), 0);
     assert!(partition.is_acknowledged(&appended, Acks::AllInSync).is_none());
 
-    partition.record_fetch(OTHER, Some(1)).unwrap();
+    partition.record_fetch((OTHER, 1), Some(1)).unwrap();
     assert_eq!(partition.high_watermark(), 1);
     partition.acknowledged(&appended, Acks::AllInSync).await.unwrap();
     partition.acknowledged(&appended, Acks::Count(2)).await.unwrap();
@@ -216,14 +220,14 @@ async fn a_follower_moves_the_high_watermark_and_ends_the_waiting() {
 #[test]
 fn a_fetch_from_where_the_follower_was_wakes_nobody() {
     let Fixture { partition, .. } = &Fixture::led();
-    partition.record_fetch(OTHER, Some(0)).unwrap();
+    partition.record_fetch((OTHER, 1), Some(0)).unwrap();
     let mut progress = partition.subscribe();
-    partition.record_fetch(OTHER, Some(0)).unwrap();
+    partition.record_fetch((OTHER, 1), Some(0)).unwrap();
     assert!(!progress.has_changed().unwrap());
     partition.append(ProducedSet::new(set()), Acks::Leader).unwrap();
     assert!(progress.has_changed().unwrap());
     progress.mark_unchanged();
-    partition.record_fetch(OTHER, Some(1)).unwrap();
+    partition.record_fetch((OTHER, 1), Some(1)).unwrap();
     assert!(progress.has_changed().unwrap());
 }
 
@@ -237,7 +241,7 @@ async fn an_append_of_an_earlier_leadership_is_never_acknowledged() {
         .unwrap();
     fixture.follow(OTHER, 1);
     fixture.lead(2, &[ME, OTHER]);
-    partition.record_fetch(OTHER, Some(9)).unwrap();
+    partition.record_fetch((OTHER, 1), Some(9)).unwrap();
     assert_eq!(partition.high_watermark(), 1);
     let acknowledged = partition.acknowledged(&appended, Acks::AllInSync).await;
     assert!(matches!(acknowledged, Err(Error::NotLeader)), "{acknowledged:?}");
@@ -256,6 +260,27 @@ async fn a_gap_in_the_leader_epochs_ends_a_leadership() {
     assert!(matches!(settled, Some(Err(Error::NotLeader))), "{settled:?}");
 }
 
+/// A follower that did not notice that its leader followed somebody else meanwhile may have what the leader has not.
+#[test]
+fn a_leadership_hears_only_what_comes_on_connections_opened_since() {
+    let fixture = Fixture::led();
+    let (partition, heard) = (&fixture.partition, &fixture.connections);
+    heard.note(4);
+    partition.record_fetch((OTHER, 4), Some(0)).unwrap();
+    fixture.lead(1, &[ME, OTHER]);
+    partition.record_fetch((OTHER, 4), Some(0)).unwrap();
+    fixture.follow(OTHER, 2);
+    fixture.lead(3, &[ME, OTHER]);
+    for connection in [1, 4] {
+        let refused = partition.record_fetch((OTHER, connection), Some(0));
+        assert!(matches!(refused, Err(Error::OldConnection)), "{refused:?}");
+        assert!(matches!(partition.hears(connection), Err(Error::OldConnection)));
+    }
+    heard.note(5);
+    partition.record_fetch((OTHER, 5), Some(0)).unwrap();
+    partition.hears(5).unwrap();
+}
+
 /// A controller counts the epoch up when a replica goes: that is nothing to bother producers with.
 #[tokio::test]
 async fn a_leadership_goes_on_under_the_next_epoch() {
@@ -264,7 +289,7 @@ async fn a_leadership_goes_on_under_the_next_epoch() {
     let appended = partition
         .append(ProducedSet::new(set()), Acks::AllInSync)
         .unwrap();
-    partition.record_fetch(OTHER, Some(0)).unwrap();
+    partition.record_fetch((OTHER, 1), Some(0)).unwrap();
     assert_eq!(fixture.lead(1, &[ME]), 0, "since the same epoch as before");
     partition.acknowledged(&appended, Acks::AllInSync).await.unwrap();
 }
@@ -282,9 +307,9 @@ fn a_follower_needs_all_that_its_leader_had_at_the_start() {
         .partition
         .become_leader(Arc::clone(&fixture.log), &order(ME, 3, &isr), 1);
     let lag = Duration::from_secs(10);
-    fixture.partition.record_fetch(OTHER, Some(2)).unwrap();
+    fixture.partition.record_fetch((OTHER, 1), Some(2)).unwrap();
     assert_eq!(fixture.partition.propose_isr(lag), None);
-    fixture.partition.record_fetch(OTHER, Some(3)).unwrap();
+    fixture.partition.record_fetch((OTHER, 1), Some(3)).unwrap();
     let change = fixture.partition.propose_isr(lag).unwrap();
     assert_eq!(change.state.value.isr, [ME, THIRD, OTHER]);
     assert_eq!((change.state.version, change.members_before), (7, 2));
@@ -294,7 +319,7 @@ fn a_follower_needs_all_that_its_leader_had_at_the_start() {
 fn a_change_of_another_leadership_is_not_adopted() {
     let fixture = Fixture::led();
     fixture.lead(1, &[ME, OTHER]);
-    fixture.partition.record_fetch(THIRD, Some(0)).unwrap();
+    fixture.partition.record_fetch((THIRD, 1), Some(0)).unwrap();
     let change = fixture.partition.propose_isr(Duration::from_secs(10)).unwrap();
     let found = || Versioned {
         value: vec![ME, OTHER, THIRD],
@@ -306,7 +331,7 @@ fn a_change_of_another_leadership_is_not_adopted() {
     assert!(!fixture.partition.depose(&change), "that was somebody else");
     assert_eq!(fixture.partition.isr(), Some((vec![ME], 7)));
 
-    fixture.partition.record_fetch(THIRD, Some(0)).unwrap();
+    fixture.partition.record_fetch((THIRD, 1), Some(0)).unwrap();
     let change = fixture.partition.propose_isr(Duration::from_secs(10)).unwrap();
     assert!(fixture.partition.settle_isr(&change, found()));
     assert_eq!(fixture.partition.isr(), Some((vec![ME, OTHER, THIRD], 8)));
@@ -319,7 +344,7 @@ async fn a_deposed_leader_serves_nobody_and_obeys_the_next_order() {
     let appended = partition
         .append(ProducedSet::new(set()), Acks::AllInSync)
         .unwrap();
-    partition.record_fetch(THIRD, Some(0)).unwrap();
+    partition.record_fetch((THIRD, 1), Some(0)).unwrap();
     let change = partition.propose_isr(Duration::from_secs(10)).unwrap();
     assert!(partition.depose(&change));
     let again = partition.append(ProducedSet::new(set()), Acks::Leader);
