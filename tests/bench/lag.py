@@ -54,13 +54,19 @@ def watched(cluster, topic):
 
 def lags_of(partition, leader, follower):
     """For every look at the follower: how long ago the leader had no more than it."""
-    reached = [ends[partition] for ends in leader.ends]
-    for at, ends in zip(follower.times, follower.ends):
+    times, reached = ends_of(partition, leader)
+    for at, end in zip(*ends_of(partition, follower)):
         # The first look at which the leader had more; it had as much in between.
-        place = bisect_right(reached, ends[partition])
+        place = bisect_right(reached, end)
         if place == 0 or place == len(reached):
             continue
         before, after = reached[place - 1], reached[place]
-        share = (ends[partition] - before) / (after - before)
-        had = leader.times[place - 1] + share * (leader.times[place] - leader.times[place - 1])
+        share = (end - before) / (after - before)
+        had = times[place - 1] + share * (times[place] - times[place - 1])
         yield max(0.0, at - had)
+
+
+def ends_of(partition, looks):
+    """When the broker was asked and told where its log ends; a replica that is new there has none at first."""
+    told = [(at, ends[partition]) for at, ends in zip(looks.times, looks.ends) if partition in ends]
+    return [at for at, _ in told], [end for _, end in told]
