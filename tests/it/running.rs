@@ -238,7 +238,8 @@ fn the_banner_tells_what_one_wants_to_know() {
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     let mut script = Command::new("script");
-    script.args(["-qfec", &command.join(" "), "/dev/null"]);
+    // Some shells stay between `script` and what they run, and would be the child that is told to stop.
+    script.args(["-qfec", &format!("exec {}", command.join(" ")), "/dev/null"]);
     let terminal = Running::start(script, None);
     let said = eventually("the banner", SOON, || {
         let said = String::from_utf8_lossy(&terminal.stdout()).replace('\r', "");
