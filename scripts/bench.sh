@@ -14,33 +14,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 die() { printf 'error: %s\nhint: %s\n' "$1" "$2" >&2; exit 1; }
 
-install_packages() {
-  local missing=() pair
-  for pair in gcc:gcc python3:python3 java:default-jdk-headless mvn:maven; do
-    command -v "${pair%%:*}" > /dev/null || missing+=("${pair#*:}")
-  done
-  [[ -e /usr/include/librdkafka/rdkafka.h ]] || missing+=(librdkafka-dev libc6-dev)
-  ((${#missing[@]})) || return 0
-  command -v apt-get > /dev/null || die "these packages are missing: ${missing[*]}" "install them by hand; this is no Debian"
-  local as_root=()
-  if ((EUID != 0)); then
-    command -v sudo > /dev/null || die "these packages are missing: ${missing[*]}" "apt-get install ${missing[*]}, as root"
-    as_root=(sudo)
-  fi
-  echo "Installing ${missing[*]}" >&2
-  "${as_root[@]}" apt-get update -q < /dev/null >&2
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y -q --no-install-recommends "${missing[@]}" < /dev/null >&2
-}
-
 target=${CARGO_TARGET_DIR:-$PWD/target}
 folder=${BENCH_FOLDER:-$target/bench}
 tools=$target/bench-tools
 sources=tests/bench
 
-install_packages
-tests/reference/kafka jars > /dev/null
 command -v cargo > /dev/null || die "Rust is missing" "see https://rustup.rs"
+scripts/test.sh --only-install
 gregor=${GREGOR_BINARY:-}
 if [[ -z $gregor ]]; then
   cargo build --release --locked

@@ -38,6 +38,9 @@ pub(crate) const INDEX_SUFFIX: &str = "index";
 const DELETED_SUFFIX: &str = ".deleted";
 /// Digits of a base offset in a file name.
 const BASE_OFFSET_DIGITS: usize = 20;
+/// Headers that a search reads one by one, without the messages between them. Behind so many it is inside a long set of
+/// small messages that has no landmarks, and reads on.
+const READ_ALONE: usize = 256;
 /// 0.8.2.2 can't find the end of a longer segment when it opens it, whatever `segment.bytes` says, and would
 /// give its offsets away again (FileMessageSet.read adds in 32 bits).
 const LONGEST: u64 = 1024 * 1024 * 1024;
@@ -241,8 +244,8 @@ impl Segment {
         Ok(())
     }
 
-    /// Where, before `len`, the first entry is whose offset is not below `target`. The walk begins at `hint`,
-    /// if one is given, else where the index says.
+    /// Where, before `len`, the first entry is whose offset is not below `target`. It does not begin before `hint`, if one is
+    /// given.
     pub(crate) fn find(
         &self,
         file: &File,
@@ -250,24 +253,26 @@ impl Segment {
         len: u64,
         hint: Option<u64>,
     ) -> Result<Option<u64>, Error> {
-        let start = match hint {
+        let known = match hint {
             Some(position) => position,
-            None => {
-                let indexed = self.index.lookup(target)?.map_or(0, |entry| entry.position);
-                self.landmarks
-                    .before(target, self.base_offset)
-                    .map_or(indexed, |noted| noted.max(indexed))
-            }
+            None => self.index.lookup(target)?.map_or(0, |entry| entry.position),
         };
+        // A set may be long, and both know only where it begins.
+        let noted = self.landmarks.before(target, self.base_offset);
+        let start = noted.map_or(known, |noted| noted.max(known));
         // An index that points beyond the end can't be right about anything.
         let start = if start > len { 0 } else { start };
         let mut headers = Headers::new(file, start, len);
+        let mut walked = 0;
         loop {
+            if walked == READ_ALONE {
+                headers = Headers::reading_on(file, headers.position(), len);
+            }
             match headers.next().map_err(Error::io(self.log.path()))? {
                 Some(Ok(located)) if located.header.last_offset >= target => {
                     return Ok(Some(located.position));
                 }
-                Some(Ok(_)) => {}
+                Some(Ok(_)) => walked += 1,
                 Some(Err(_)) => {
                     return Err(Error::Corrupt {
                         path: self.log.path().to_owned(),
