@@ -24,7 +24,6 @@ use crate::support::process::run;
 use crate::support::reference;
 use crate::support::scratch;
 use crate::support::znodes;
-use crate::support::znodes::Znode;
 use crate::support::zookeeper::Version;
 use crate::support::zookeeper::ZooKeeper;
 
@@ -110,17 +109,7 @@ impl Cluster {
 
     /// What ZooKeeper says about each partition, by topic and number with a slash between.
     fn states(&self) -> BTreeMap<String, Value> {
-        let state = |node: Znode| {
-            let partition = node
-                .path
-                .strip_prefix("/brokers/topics/")?
-                .strip_suffix("/state")?;
-            Some((partition.to_owned(), serde_json::from_str(&node.data?).ok()?))
-        };
-        znodes::tree(&self.connect)
-            .into_iter()
-            .filter_map(state)
-            .collect()
+        znodes::partition_states(&self.connect)
     }
 
     /// Waits until so many partitions of a topic have a leader and so many replicas in sync, and everybody knows.

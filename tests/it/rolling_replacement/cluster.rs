@@ -20,7 +20,6 @@ use crate::support::scratch;
 use crate::support::segments::log_bytes;
 use crate::support::segments::read_by_reference;
 use crate::support::znodes;
-use crate::support::znodes::Znode;
 use crate::support::zookeeper::Version;
 use crate::support::zookeeper::ZooKeeper;
 
@@ -226,17 +225,7 @@ impl Cluster {
 
     /// What ZooKeeper says about each partition.
     fn states(&self) -> BTreeMap<String, Value> {
-        let state = |node: Znode| {
-            let partition = node
-                .path
-                .strip_prefix("/brokers/topics/")?
-                .strip_suffix("/state")?;
-            Some((partition.to_owned(), serde_json::from_str(&node.data?).ok()?))
-        };
-        znodes::tree(&self.connect)
-            .into_iter()
-            .filter_map(state)
-            .collect()
+        znodes::partition_states(&self.connect)
     }
 }
 

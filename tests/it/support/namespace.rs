@@ -25,17 +25,8 @@ pub(crate) struct Network {
 impl Network {
     /// Opens one.
     pub(crate) fn new() -> Self {
-        let mut holder = Command::new("unshare")
-            .args(["--net", "sh", "-c", "ip link set lo up && echo up && cat"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("start unshare");
-        let mut line = String::new();
-        BufReader::new(holder.stdout.take().expect("was asked for"))
-            .read_line(&mut line)
-            .unwrap();
-        assert_eq!(line, "up\n", "the loopback interface is up");
+        let holder =
+            hold(Command::new("unshare").args(["--net", "sh", "-c", "ip link set lo up && echo up && cat"]));
         Self { holder }
     }
 
@@ -102,18 +93,11 @@ impl Disk {
     /// Mounts one with these options at a directory, which must exist.
     pub(crate) fn mount(at: &Path, options: &str) -> Self {
         let script = format!(r#"mount -t tmpfs -o {options} tmpfs "$0" && echo up && cat"#);
-        let mut holder = Command::new("unshare")
-            .args(["--mount", "sh", "-c", &script])
-            .arg(at)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("start unshare");
-        let mut line = String::new();
-        BufReader::new(holder.stdout.take().expect("was asked for"))
-            .read_line(&mut line)
-            .unwrap();
-        assert_eq!(line, "up\n", "the disk is mounted");
+        let holder = hold(
+            Command::new("unshare")
+                .args(["--mount", "sh", "-c", &script])
+                .arg(at),
+        );
         let mounts = format!("--mount=/proc/{}/ns/mnt", holder.id());
         Self {
             holder,
@@ -164,4 +148,19 @@ impl Drop for Disk {
         let _ = self.holder.kill();
         let _ = self.holder.wait();
     }
+}
+
+/// Starts what holds a namespace open for as long as its standard input is, and waits until it says that all is up.
+fn hold(command: &mut Command) -> Child {
+    let mut holder = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("start unshare");
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().expect("was asked for"))
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line, "up\n", "the namespace is ready");
+    holder
 }

@@ -1,5 +1,6 @@
 //! Looking at ZooKeeper through kazoo, which shares nothing with the code under test.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
@@ -27,6 +28,18 @@ pub(crate) struct Znode {
 /// Every node below the connect string's chroot, in the order of creation.
 pub(crate) fn tree(connect: &str) -> Vec<Znode> {
     read_tree(&kazoo(&["tree", connect]))
+}
+
+/// What ZooKeeper says about each partition, by topic and number as in its path: `topic/partitions/0`.
+pub(crate) fn partition_states(connect: &str) -> BTreeMap<String, Value> {
+    let state = |node: Znode| {
+        let partition = node
+            .path
+            .strip_prefix("/brokers/topics/")?
+            .strip_suffix("/state")?;
+        Some((partition.to_owned(), serde_json::from_str(&node.data?).ok()?))
+    };
+    tree(connect).into_iter().filter_map(state).collect()
 }
 
 /// As [`tree`], where ZooKeeper may go away meanwhile.
