@@ -143,6 +143,15 @@ impl Partitions {
         topics.values().flat_map(HashMap::values).cloned().collect()
     }
 
+    /// Logs here that no controller has given a role for yet.
+    pub fn without_orders(&self) -> Vec<TopicPartition> {
+        let logs = self.logs.all().into_iter();
+        let names = logs.map(|log| log.topic_partition().clone());
+        names
+            .filter(|name| self.get(&name.topic, name.partition).is_none())
+            .collect()
+    }
+
     /// Changes whenever a role does: what this broker serves may be another thing now.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
