@@ -54,6 +54,8 @@ struct FakeState {
     error_once: Option<(i32, ErrorCode)>,
     /// Partition and offset of every fetch.
     asked: Vec<(i32, i64)>,
+    /// Partition and bytes of every fetch of more than the usual.
+    asked_more: Vec<(i32, i32)>,
     client_ids: Vec<Option<String>>,
     /// How long it sits on a request at most, unless for ever.
     patience: Option<Duration>,
@@ -85,6 +87,9 @@ impl FakeLeader {
     fn fetched(&self, fetch: &PartitionFetch) -> PartitionFetched<FileSlice> {
         let mut state = self.state();
         state.asked.push((fetch.partition, fetch.offset));
+        if fetch.max_bytes > Config::default().fetch_max_bytes {
+            state.asked_more.push((fetch.partition, fetch.max_bytes));
+        }
         let once = state
             .error_once
             .filter(|(partition, _)| *partition == fetch.partition);
@@ -102,7 +107,8 @@ impl FakeLeader {
         while walk.next().is_some_and(|entry| entry.unwrap().0 < fetch.offset) {
             rest = walk.rest();
         }
-        let messages = (error == ErrorCode::None && fetch.offset < end).then(|| slice(rest));
+        let rest = rest.split_at(rest.len().min(fetch.max_bytes.try_into().unwrap())).0;
+        let messages = (error == ErrorCode::None && !rest.is_empty()).then(|| slice(rest));
         PartitionFetched {
             partition: fetch.partition,
             error,
@@ -366,6 +372,58 @@ async fn a_partition_that_fails_rests_and_holds_up_no_other() {
     fixture.leader.state().errors.clear();
     fixture.leader.state().logs.insert(0, messages(0, &["late"]));
     fixture.until("what was wrong is over", |on| on.end(0) == 1).await;
+}
+
+/// What stands in the log behind it, and the other partitions, must not pay for one damaged byte (KAFKA-1461).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_size_has_nothing_sent_again_and_again() {
+    const CLAIMED: i32 = 3 << 20;
+    let fixture = Fixture::start().await;
+    let whole = messages(0, &["a", &"b".repeat(5 << 18)]);
+    let mut damaged = whole.clone();
+    let second = messages(0, &["a"]).len();
+    damaged[second + 8..second + 12].copy_from_slice(&(CLAIMED - 12).to_be_bytes());
+    {
+        let mut state = fixture.leader.state();
+        state.patience = Some(PATIENCE);
+        state.logs.insert(0, damaged);
+        state.logs.insert(1, messages(0, &["a"]));
+    }
+    fixture.order(OTHER, 0, &[0, 1]);
+    for more in 2..=20 {
+        fixture
+            .until("the sound one is here", |on| on.end(1) == more - 1)
+            .await;
+        let more = messages(0, &vec!["a"; usize::try_from(more).unwrap()]);
+        fixture.leader.state().logs.insert(1, more);
+    }
+    fixture
+        .until("the damaged one is asked for again", |on| {
+            on.leader.asked(0).iter().filter(|offset| **offset == 1).count() > 4
+        })
+        .await;
+    assert_eq!(fixture.end(0), 1);
+    assert_eq!(fixture.leader.state().asked_more, [(0, CLAIMED)]);
+    assert!(fixture.leader.asked(0).len() < fixture.leader.asked(1).len());
+
+    fixture.leader.state().logs.insert(0, whole);
+    fixture.until("what was wrong is over", |on| on.end(0) == 2).await;
+}
+
+/// However many partitions have messages that don't fit: they come one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_messages_take_turns() {
+    let fixture = Fixture::start().await;
+    let numbers: Vec<i32> = (0..4).collect();
+    for number in &numbers {
+        let large = messages(0, &["a", &"b".repeat(5 << 18)]);
+        fixture.leader.state().logs.insert(*number, large);
+    }
+    let copied = Copied {
+        order: Order {
+            partition: Arc::new(()),
+        },
+    };
 }
 
 /// 0.8.2.2 answers a controller only when the fetch under way is answered.
