@@ -279,6 +279,11 @@ impl Fetcher {
     /// Takes what was answered for each partition.
     async fn take(&self, copies: &mut Copies, response: FetchResponse<Bytes>, caller: Option<&Caller>) {
         let mut out_of_range = Vec::new();
+        // Where nothing comes the leader's log ends, and what is here beyond is cut off.
+        let cuts = copies.values().flat_map(BTreeMap::values).any(|copied| {
+            let Order { partition, since } = &copied.order;
+            copied.asked.is_some() && partition.compares(*since)
+        });
         let mut take = || {
             for (topic, partitions) in &response.topics {
                 let copies = topic.as_deref().and_then(|topic| copies.get_mut(topic));
@@ -301,14 +306,7 @@ impl Fetcher {
             .iter()
             .flat_map(|(_, partitions)| partitions)
             .any(|fetched| fetched.messages.is_some());
-        // Where nothing comes the leader's log ends, and what is here beyond is cut off.
-        let cuts = || {
-            copies.values().flat_map(BTreeMap::values).any(|copied| {
-                let Order { partition, since } = &copied.order;
-                copied.asked.is_some() && partition.compares(*since)
-            })
-        };
-        if anything || cuts() {
+        if anything || cuts {
             block_in_place(take);
         } else {
             take();

@@ -16,7 +16,6 @@ mod update_metadata;
 
 use std::sync::Arc;
 
-
 use crate::broker::auto_create::AutoCreate;
 use crate::broker::error_mapping;
 use crate::broker::metadata_cache::MetadataCache;
