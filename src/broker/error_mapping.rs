@@ -13,9 +13,10 @@ pub(crate) fn code_of(error: &replication::Error) -> ErrorCode {
         replication::Error::NoReplica => ErrorCode::ReplicaNotAvailable,
         replication::Error::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
         replication::Error::NotEnoughReplicasAfterAppend { .. } => ErrorCode::NotEnoughReplicasAfterAppend,
-        // 0.8.2.2 has no code for these three.
+        // 0.8.2.2 has no code for these.
         replication::Error::NotAFollower(_)
         | replication::Error::NotCommitted { .. }
+        | replication::Error::Incomplete { .. }
         | replication::Error::NegativeFetchSize(_) => ErrorCode::Unknown,
         replication::Error::Message(error) => code_of_message(error),
         replication::Error::Log(error) => code_of_log(error),

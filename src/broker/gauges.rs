@@ -107,6 +107,11 @@ pub(crate) fn register(metrics: &Metrics, gauged: Gauged) {
             &[],
             count(controller.preferred_replica_imbalance),
         );
+        scrape.gauge(
+            names::REASSIGNING_PARTITIONS,
+            &[],
+            count(controller.reassigning_partitions),
+        );
         scrape.gauge(names::GLOBAL_TOPIC_COUNT, &[], count(controller.topics));
         scrape.gauge(names::GLOBAL_PARTITION_COUNT, &[], count(controller.partitions));
         if controller.active {

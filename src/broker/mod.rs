@@ -27,7 +27,6 @@ use std::time::Duration;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -148,9 +147,6 @@ impl Broker {
         let handlers = foundation
             .handlers(&offsets, &configs, &handle, registered)
             .await?;
-        // One without partitions has nothing to be told.
-        let awaits = !self.logs.all().is_empty();
-        let spoken = awaits.then(|| handlers.controller_has_spoken());
         self.tasks.spawn(listener.run(handlers, shutdown.clone()));
 
         registration.refuse_if_taken(&foundation.store).await?;
@@ -172,7 +168,7 @@ impl Broker {
         });
         self.tasks.spawn(keep_registered(
             registration,
-            (registered, spoken),
+            (registered, Arc::clone(&foundation.partitions)),
             shutdown.clone(),
         ));
         foundation.keep_going(&mut self.tasks, offsets);
@@ -267,12 +263,12 @@ fn registration(advertised: &Endpoint) -> BrokerRegistration {
 /// Another live broker with our id is a reason to stop: clients could not tell the two apart.
 async fn keep_registered(
     registration: Registration,
-    (first, spoken): (Store, Option<watch::Receiver<bool>>),
+    (first, partitions): (Store, Arc<Partitions>),
     mut shutdown: Shutdown,
 ) {
     let stop = shutdown.clone();
     tokio::select! {
         () = shutdown.requested() => {}
-        error = registration.keep(first, spoken) => stop.fail(error),
+        error = registration.keep(first, &partitions) => stop.fail(error),
     }
 }

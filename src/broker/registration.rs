@@ -1,5 +1,7 @@
 //! Being in `/brokers/ids`, across sessions.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
@@ -7,7 +9,10 @@ use std::time::UNIX_EPOCH;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::replication::Partitions;
 use crate::shutdown::Shutdown;
+use crate::types::TopicPartition;
+use crate::types::listed;
 use crate::zookeeper;
 use crate::zookeeper::BrokerRegistration;
 use crate::zookeeper::SessionId;
@@ -17,7 +22,7 @@ use crate::zookeeper::Store;
 /// Pause after ZooKeeper refused.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// How long a controller may take to speak to a broker that has registered.
+/// How long a controller may take to give a broker that has registered the next of its roles.
 const UNNOTICED: Duration = Duration::from_secs(5);
 
 /// How often it is reminded.
@@ -84,15 +89,13 @@ impl Registration {
 
     /// Registers anew in every session after `first`. Completes only with an error: another live broker took the id
     /// while this one had no session.
-    pub(crate) async fn keep(self, first: Store, spoken: Option<watch::Receiver<bool>>) -> zookeeper::Error {
+    pub(crate) async fn keep(self, first: Store, partitions: &Partitions) -> zookeeper::Error {
         let mut store = first;
-        if let Some(spoken) = spoken {
-            tokio::select! {
-                () = store.ended() => {}
-                result = self.be_noticed(&store, spoken) => if let Err(error) = result {
-                    tracing::warn!("registration in ZooKeeper: {error}");
-                },
-            }
+        tokio::select! {
+            () = store.ended() => {}
+            result = self.be_noticed(&store, partitions) => if let Err(error) = result {
+                tracing::warn!("registration in ZooKeeper: {error}");
+            },
         }
         loop {
             if let Err(error) = self.keep_in(&store).await {
@@ -130,28 +133,82 @@ impl Registration {
         }
     }
 
-    /// Goes and comes again while no controller speaks to this broker, which has partitions. A controller of 0.8.2.2
+    /// Goes and comes again while no controller gives this broker the roles of what it keeps. A controller of 0.8.2.2
     /// compares ids only: it doesn't notice a broker that was away between two of its looks, and never tells it what to
-    /// lead and to follow.
-    async fn be_noticed(
-        &self,
-        store: &Store,
-        mut spoken: watch::Receiver<bool>,
-    ) -> Result<(), zookeeper::Error> {
+    /// lead and to follow, whatever else it tells it.
+    async fn be_noticed(&self, store: &Store, partitions: &Partitions) -> Result<(), zookeeper::Error> {
         for _ in 0..UNNOTICED_MAX {
-            if timeout(UNNOTICED, spoken.wait_for(|spoken| *spoken))
-                .await
-                .is_ok()
-            {
-                return Ok(());
+            let forgotten = self.forgotten(store, partitions).await?;
+            if forgotten.is_empty() {
+                break;
             }
             tracing::warn!(
-                "no controller has spoken to this broker since it has registered {UNNOTICED:?} ago: registering again"
+                "no controller has spoken of {}, and of nothing else that is here for {UNNOTICED:?}: registering again",
+                listed(&forgotten.iter().collect::<Vec<_>>())
             );
             store.unregister_broker(self.broker.id).await?;
             self.register_in(store).await?;
         }
         Ok(())
+    }
+
+    /// Waits for as long as roles keep coming. Answers the replicas that are still without one and should have one.
+    async fn forgotten(
+        &self,
+        store: &Store,
+        partitions: &Partitions,
+    ) -> Result<Vec<TopicPartition>, zookeeper::Error> {
+        let mut changes = partitions.changes();
+        let mut waiting = partitions.without_orders();
+        while !waiting.is_empty() {
+            let fewer = changes.wait_for(|_| partitions.without_orders().len() < waiting.len());
+            if !matches!(timeout(UNNOTICED, fewer).await, Ok(Ok(_))) {
+                return self.expected(store, waiting).await;
+            }
+            waiting = partitions.without_orders();
+        }
+        Ok(waiting)
+    }
+
+    /// Those of these replicas whose roles a controller knows, and must tell this broker.
+    async fn expected(
+        &self,
+        store: &Store,
+        replicas: Vec<TopicPartition>,
+    ) -> Result<Vec<TopicPartition>, zookeeper::Error> {
+        let doomed = store.topic_deletions().await?;
+        let topics: BTreeSet<Arc<str>> = replicas.iter().map(|name| Arc::clone(&name.topic)).collect();
+        let names: Vec<String> = topics
+            .iter()
+            .map(ToString::to_string)
+            .filter(|topic| !doomed.contains(topic))
+            .collect();
+        let mut assigned = BTreeSet::new();
+        for (topic, assignment) in names.iter().zip(store.assignments(&names).await) {
+            let assignment = match assignment {
+                Ok(assignment) => assignment.unwrap_or_default(),
+                Err(zookeeper::Error::Corrupt { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            let mine = assignment
+                .into_iter()
+                .filter(|(_, replicas)| replicas.contains(&self.broker.id));
+            assigned.extend(mine.map(|(number, _)| TopicPartition::new(topic.as_str(), number)));
+        }
+        let assigned: Vec<_> = replicas
+            .into_iter()
+            .filter(|name| assigned.contains(name))
+            .collect();
+        let mut expected = Vec::new();
+        for (name, state) in assigned.iter().zip(store.partition_states(&assigned).await) {
+            match state {
+                Ok(Some(_)) => expected.push(name.clone()),
+                // Nobody decides about it.
+                Ok(None) | Err(zookeeper::Error::Corrupt { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(expected)
     }
 
     /// Tries for as long as the session lasts; only a live broker with the same id is a reason to give up.

@@ -139,6 +139,7 @@ pub(crate) fn controller(
             ElectionPolicy::Assignment => controller::ElectionPolicy::Assignment,
             ElectionPolicy::Balanced => controller::ElectionPolicy::Balanced,
         },
+        reassignments_max: settings.reassignment_max_partitions,
         delete_topics: config.topics.delete,
         rebalance: settings.auto_rebalance.then_some(Rebalance {
             interval: settings.imbalance_check_interval,

@@ -54,6 +54,8 @@ pub struct Config {
     pub unclean_election: bool,
     /// Which of several replicas in sync leads.
     pub policy: ElectionPolicy,
+    /// Partitions that are on the way to other replicas at the same time; `None` is all of them.
+    pub reassignments_max: Option<usize>,
     /// Whether wishes to delete topics are fulfilled. They are not looked at otherwise.
     pub delete_topics: bool,
     /// When leadership goes back to preferred replicas by itself; `None` is never.
@@ -100,6 +102,8 @@ pub struct Status {
     pub offline_partitions: usize,
     /// Partitions that are not led by their first replica.
     pub preferred_replica_imbalance: usize,
+    /// Partitions that are still to be moved to other replicas.
+    pub reassigning_partitions: usize,
 }
 
 /// A way to ask and watch this broker's controller.

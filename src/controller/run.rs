@@ -39,7 +39,8 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// (KafkaController.onControllerFailover).
 const FIRST_REBALANCE: Duration = Duration::from_secs(5);
 
-/// Steps that a reassignment takes without waiting, and some to spare for those that lose a race.
+/// Steps that reassignments take without waiting before other events have their turn: all that one takes, and some to spare
+/// for those that lose a race.
 const STEPS: usize = 6;
 
 /// One term of office.
@@ -56,6 +57,8 @@ pub(crate) struct Term {
     pub(super) events: mpsc::Sender<Event>,
     /// Partitions on the way to other replicas, and the tasks that follow their ISR.
     pub(super) followed: BTreeMap<TopicPartition, AbortHandle>,
+    /// Whether reassignments can take more steps at once.
+    reassigns_on: bool,
     me: BrokerId,
     rebalance: Option<Rebalance>,
     status: watch::Sender<Status>,
@@ -83,6 +86,7 @@ impl Term {
             own_address,
             unclean_election,
             policy,
+            reassignments_max,
             delete_topics,
             rebalance,
             calls,
@@ -93,6 +97,7 @@ impl Term {
                 controller_epoch: epoch.value,
                 unclean_election,
                 policy,
+                reassignments_max,
                 ..ClusterState::default()
             },
             store,
@@ -102,6 +107,7 @@ impl Term {
             delete_topics,
             events,
             followed: BTreeMap::new(),
+            reassigns_on: false,
             me,
             rebalance,
             status,
@@ -137,6 +143,7 @@ impl Term {
                 count = events.recv_many(&mut batch, BATCH) => if count == 0 { return Ok(()) },
                 _ = try_again.tick() => self.forget_failures(),
                 due = due(&mut rebalance) => percentage = Some(due),
+                () = std::future::ready(()), if self.reassigns_on => {}
             }
             let resigned = batch.iter().any(|event| matches!(event, Event::Resigned));
             // Watches tell late: nothing is done in the name of an office that is lost.
@@ -308,12 +315,16 @@ impl Term {
             let ids: Vec<_> = target.iter().map(|id| id.0).collect();
             tracing::info!("{partition}: to be reassigned to {ids:?}");
             let reassignment = Reassignment {
+                possible: target.iter().all(|id| self.state.is_live(*id)),
                 target,
                 begun: false,
                 switched: false,
             };
             new.push(partition.clone());
             self.state.reassignments.insert(partition, reassignment);
+        }
+        if !new.is_empty() {
+            self.tell_progress();
         }
         new.retain(|partition| self.state.assignments.contains_key(partition));
         self.refresh(&new).await
@@ -362,14 +373,30 @@ impl Term {
             self.carry_out(|state| plan::broker_change(state, &unchanged))
                 .await?;
         }
+        let before = self.state.reassignments.len();
+        let goes_on = |state: &ClusterState| plan::reassignments(state) != Plan::default();
         for _ in 0..STEPS {
-            if self.state.reassignments.is_empty() || plan::reassignments(&self.state) == Plan::default() {
+            if !goes_on(&self.state) {
                 break;
             }
             self.carry_out(plan::reassignments).await?;
         }
+        let left = self.state.reassignments.len();
+        self.reassigns_on = left < before && goes_on(&self.state);
+        if left < before {
+            self.tell_progress();
+        }
         self.follow_reassigned();
         self.continue_deletions().await
+    }
+
+    fn tell_progress(&self) {
+        let left = self.state.reassignments.len();
+        match self.state.reassignments_max {
+            _ if left == 0 => tracing::info!("no partition is left to be reassigned"),
+            Some(max) => tracing::info!("{left} partitions are left to be reassigned, {max} at a time"),
+            None => tracing::info!("{left} partitions are left to be reassigned"),
+        }
     }
 
     fn publish(&self) {
@@ -381,6 +408,7 @@ impl Term {
             partitions: self.state.assignments.len(),
             offline_partitions: self.state.offline_partitions(),
             preferred_replica_imbalance: self.state.preferred_replica_imbalance(),
+            reassigning_partitions: self.state.reassignments.len(),
         });
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct ClusterState {
     pub(crate) unclean_overrides: BTreeMap<Arc<str>, bool>,
     /// Which of several replicas leads.
     pub(crate) policy: ElectionPolicy,
+    /// Partitions that are on the way to other replicas at the same time; `None` is all of them.
+    pub(crate) reassignments_max: Option<usize>,
     /// Registered brokers.
     pub(crate) brokers: BTreeMap<BrokerId, Broker>,
     /// Registered brokers that are about to stop: they get no leadership.
@@ -34,7 +36,7 @@ pub(crate) struct ClusterState {
     pub(crate) unconfirmed: BTreeSet<TopicPartition>,
     /// Partitions whose node can't be read, or is another controller's: they are left alone.
     pub(crate) unreadable: BTreeSet<TopicPartition>,
-    /// Partitions on the way to other replicas.
+    /// Partitions that are to get other replicas.
     pub(crate) reassignments: BTreeMap<TopicPartition, Reassignment>,
     /// Topics on the way out.
     pub(crate) deletions: BTreeMap<Arc<str>, Deletion>,
@@ -70,6 +72,8 @@ pub(crate) struct Leadership {
 pub(crate) struct Reassignment {
     /// The replicas asked for.
     pub(crate) target: Vec<BrokerId>,
+    /// Whether all of them were there when this controller heard of it. Where one is not any more it waits for it.
+    pub(crate) possible: bool,
     /// Whether old and new replicas were told of each other in this term.
     pub(crate) begun: bool,
     /// Whether one of the new replicas was made leader, or confirmed, in this term.

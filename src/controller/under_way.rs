@@ -1,5 +1,6 @@
 //! What takes more than one event: reassignments that wait for replicas, deletions that wait for brokers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::controller::plan;
@@ -14,15 +15,17 @@ use crate::zookeeper;
 impl Term {
     /// Follows the ISR of exactly the partitions that are on the way to other replicas.
     pub(super) fn follow_reassigned(&mut self) {
-        let reassigned = &self.state.reassignments;
+        let reassigned: BTreeSet<_> = plan::under_way(&self.state)
+            .map(|(partition, _)| partition)
+            .collect();
         self.followed.retain(|partition, task| {
-            let stays = reassigned.contains_key(partition);
+            let stays = reassigned.contains(partition);
             if !stays {
                 task.abort();
             }
             stays
         });
-        for partition in reassigned.keys() {
+        for partition in reassigned {
             self.followed.entry(partition.clone()).or_insert_with(|| {
                 let (store, events) = (self.store.clone(), self.events.clone());
                 let following = watch::leadership(store, partition.clone(), events.clone());

@@ -103,6 +103,7 @@ metrics! {
     ACTIVE_CONTROLLER = Gauge "kafka_controller_kafkacontroller_activecontrollercount", "1 on the controller, else 0.";
     OFFLINE_PARTITIONS = Gauge "kafka_controller_kafkacontroller_offlinepartitionscount", "Partitions without a live leader; 0 on brokers that are not the controller.";
     PREFERRED_REPLICA_IMBALANCE = Gauge "kafka_controller_kafkacontroller_preferredreplicaimbalancecount", "Partitions not led by their first replica; 0 on brokers that are not the controller.";
+    REASSIGNING_PARTITIONS = Gauge "kafka_controller_kafkacontroller_reassigningpartitionscount", "Partitions still to be moved to other replicas; 0 on brokers that are not the controller.";
     GLOBAL_TOPIC_COUNT = Gauge "kafka_controller_kafkacontroller_globaltopiccount", "Topics in the cluster; 0 on brokers that are not the controller.";
     GLOBAL_PARTITION_COUNT = Gauge "kafka_controller_kafkacontroller_globalpartitioncount", "Partitions in the cluster; 0 on brokers that are not the controller.";
     UNCLEAN_ELECTIONS = Counter "kafka_controller_controllerstats_uncleanleaderelections_total", "Leaders chosen outside the in-sync set.";

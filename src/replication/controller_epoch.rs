@@ -7,14 +7,10 @@
 
 use tokio::sync::Mutex;
 use tokio::sync::MutexGuard;
-use tokio::sync::watch;
 
 /// The highest controller epoch that this broker has seen, and how it was spoken to.
 #[derive(Debug)]
-pub struct ControllerEpoch {
-    newest: Mutex<Newest>,
-    spoken: watch::Sender<bool>,
-}
+pub struct ControllerEpoch(Mutex<Newest>);
 
 /// What the latest order tells of those that may come.
 #[derive(Debug)]
@@ -47,24 +43,16 @@ pub struct Admitted<'a>(#[expect(dead_code, reason = "held for its lock")] Mutex
 impl ControllerEpoch {
     /// Starts with the epoch that ZooKeeper knows, so that a controller replaced long ago is refused from the start.
     pub fn new(newest: i32) -> Self {
-        Self {
-            newest: Mutex::new(Newest {
-                epoch: newest,
-                connection: 0,
-            }),
-            spoken: watch::Sender::new(false),
-        }
-    }
-
-    /// Whether any order was let in yet.
-    pub fn spoken(&self) -> watch::Receiver<bool> {
-        self.spoken.subscribe()
+        Self(Mutex::new(Newest {
+            epoch: newest,
+            connection: 0,
+        }))
     }
 
     /// Lets an order in that came on this connection, and remembers its epoch, unless a newer controller has spoken
     /// before, or the same one on a later connection.
     pub async fn admit(&self, epoch: i32, connection: u64) -> Result<Admitted<'_>, Stale> {
-        let mut newest = self.newest.lock().await;
+        let mut newest = self.0.lock().await;
         if epoch < newest.epoch {
             return Err(Stale::Epoch {
                 epoch,
@@ -75,8 +63,6 @@ impl ControllerEpoch {
             return Err(Stale::Connection);
         }
         *newest = Newest { epoch, connection };
-        self.spoken
-            .send_if_modified(|spoken| !std::mem::replace(spoken, true));
         Ok(Admitted(newest))
     }
 }
@@ -90,11 +76,9 @@ mod tests {
         let epoch = ControllerEpoch::new(3);
         let stale = epoch.admit(2, 1).await.unwrap_err();
         assert_eq!(stale, Stale::Epoch { epoch: 2, newest: 3 });
-        assert!(!*epoch.spoken().borrow());
         assert!(epoch.admit(3, 1).await.is_ok());
         assert!(epoch.admit(5, 1).await.is_ok());
         assert!(epoch.admit(4, 2).await.is_err());
-        assert!(*epoch.spoken().borrow());
     }
 
     #[tokio::test]

@@ -46,6 +46,14 @@ pub enum Error {
     /// A fetch with a negative size.
     #[error("negative fetch size {0}")]
     NegativeFetchSize(i32),
+    /// A leader's log ends within a message, or the message is larger than any.
+    #[error("{bytes} bytes of a message that takes {needed}")]
+    Incomplete {
+        /// What its size says.
+        needed: usize,
+        /// What came.
+        bytes: usize,
+    },
     /// What was produced is not sound.
     #[error(transparent)]
     Message(#[from] message::Error),

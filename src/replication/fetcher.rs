@@ -48,7 +48,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 const SETTLE: Duration = Duration::from_millis(5);
 /// but not so many that the first waits longer than this.
 const SETTLE_MAX: Duration = Duration::from_millis(50);
-/// Bytes of one answer that are asked for at most, as long as that leaves each partition a little.
+/// Bytes of one answer that are asked for at most, as long as that leaves each partition a little; and as many again for
+/// messages that don't fit into that.
 const ANSWER_BYTES: usize = 128 << 20;
 /// The least that a partition is asked for.
 const PARTITION_BYTES_MIN: usize = 4 << 10;
@@ -72,11 +73,24 @@ struct Copied {
     order: Order,
     /// What the request under way asks for, if it asks for anything.
     asked: Option<i64>,
+    /// Bytes of it that it takes.
+    bytes_asked: usize,
     /// Bytes to ask for, if a message did not fit into the usual.
     bytes_needed: usize,
+    /// What could not be taken, unless the copy has got beyond it.
+    failure: Option<Failure>,
     /// Left out until then.
     rests_until: Option<Instant>,
     pause: Pause,
+}
+
+/// Messages that could not be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Failure {
+    /// Where they were asked for.
+    offset: i64,
+    /// Bytes that the first of them claims to have, if they did not come.
+    bytes: usize,
 }
 
 /// The partitions of each topic.
@@ -203,7 +217,9 @@ impl Fetcher {
             partitions.entry(name.partition).or_insert_with(|| Copied {
                 order: order.clone(),
                 asked: None,
+                bytes_asked: 0,
                 bytes_needed: 0,
+                failure: None,
                 rests_until: None,
                 pause: Pause::NONE,
             });
@@ -215,6 +231,7 @@ impl Fetcher {
         let count: usize = copies.values().map(BTreeMap::len).sum();
         let most = usize::try_from(self.config.fetch_max_bytes).unwrap_or(0);
         let share = (ANSWER_BYTES / count.max(1)).max(PARTITION_BYTES_MIN).min(most);
+        let mut extra = self.message_bytes_max();
         let mut topics = Vec::with_capacity(copies.len());
         for (topic, partitions) in copies.iter_mut() {
             let mut fetches = Vec::with_capacity(partitions.len());
@@ -224,11 +241,19 @@ impl Fetcher {
                     continue;
                 }
                 copied.rests_until = None;
+                if copied.bytes_needed > share {
+                    let Some(left) = extra.checked_sub(copied.bytes_needed) else {
+                        // It has its turn when the others of its kind are here.
+                        continue;
+                    };
+                    extra = left;
+                }
+                copied.bytes_asked = share.max(copied.bytes_needed);
                 copied.asked = copied.order.partition.next_fetch(copied.order.since);
                 fetches.extend(copied.asked.map(|offset| PartitionFetch {
                     partition: *number,
                     offset,
-                    max_bytes: i32::try_from(share.max(copied.bytes_needed)).unwrap_or(i32::MAX),
+                    max_bytes: i32::try_from(copied.bytes_asked).unwrap_or(i32::MAX),
                 }));
             }
             if !fetches.is_empty() {
@@ -246,9 +271,19 @@ impl Fetcher {
         })
     }
 
+    /// The largest message that is fetched: the settings may allow more than usually fits into an answer.
+    fn message_bytes_max(&self) -> usize {
+        ANSWER_BYTES.max(usize::try_from(self.config.fetch_max_bytes).unwrap_or(0))
+    }
+
     /// Takes what was answered for each partition.
     async fn take(&self, copies: &mut Copies, response: FetchResponse<Bytes>, caller: Option<&Caller>) {
         let mut out_of_range = Vec::new();
+        // Where nothing comes the leader's log ends, and what is here beyond is cut off.
+        let cuts = copies.values().flat_map(BTreeMap::values).any(|copied| {
+            let Order { partition, since } = &copied.order;
+            copied.asked.is_some() && partition.compares(*since)
+        });
         let mut take = || {
             for (topic, partitions) in &response.topics {
                 let copies = topic.as_deref().and_then(|topic| copies.get_mut(topic));
@@ -271,7 +306,7 @@ impl Fetcher {
             .iter()
             .flat_map(|(_, partitions)| partitions)
             .any(|fetched| fetched.messages.is_some());
-        if anything {
+        if anything || cuts {
             block_in_place(take);
         } else {
             take();
@@ -299,18 +334,34 @@ impl Fetcher {
             copied.compare_again();
             return;
         }
+        let bytes = fetched.messages.as_ref().map_or(0, Bytes::len);
         match partition.take_fetched(*since, asked, fetched, &self.logs) {
             Ok(Taken::All) => {
-                copied.pause = Pause::NONE;
+                // What comes before a failure is compared again and again, and no progress.
+                let next = partition.next_fetch(*since);
+                if copied.failure.is_none_or(|failure| next > Some(failure.offset)) {
+                    copied.failure = None;
+                    copied.pause = Pause::NONE;
+                }
                 copied.bytes_needed = 0;
-                let bytes = fetched.messages.as_ref().map_or(0, Bytes::len);
                 self.metrics
                     .fetcher_bytes
                     .increment(u64::try_from(bytes).unwrap_or(0));
             }
             Ok(Taken::TooLarge(needed)) => {
                 tracing::debug!("{name}: the next message takes {needed} bytes");
-                copied.bytes_needed = needed;
+                let failure = Failure {
+                    offset: asked,
+                    bytes: needed,
+                };
+                // A damaged size must not have all that follows sent again and again.
+                let at_end = bytes < copied.bytes_asked;
+                if at_end || needed > self.message_bytes_max() || copied.failure == Some(failure) {
+                    self.failed(copied, Error::Incomplete { needed, bytes });
+                    copied.failure = Some(failure);
+                } else {
+                    copied.bytes_needed = needed;
+                }
             }
             Ok(Taken::Outdated) => {}
             Err(error) => self.failed(copied, error),
@@ -332,6 +383,8 @@ impl Fetcher {
                 copied.compare_again();
             }
         }
+        copied.bytes_needed = 0;
+        copied.failure = copied.asked.map(|offset| Failure { offset, bytes: 0 });
         copied.rests_until = Some(Instant::now() + copied.pause.next());
     }
 }

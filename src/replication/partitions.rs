@@ -1,5 +1,6 @@
 //! Which partitions live here, and what the controller makes of them.
 
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::PoisonError;
@@ -143,6 +144,15 @@ impl Partitions {
         topics.values().flat_map(HashMap::values).cloned().collect()
     }
 
+    /// Logs here that no controller has given a role for yet.
+    pub fn without_orders(&self) -> Vec<TopicPartition> {
+        let logs = self.logs.all().into_iter();
+        let names = logs.map(|log| log.topic_partition().clone());
+        names
+            .filter(|name| self.get(&name.topic, name.partition).is_none())
+            .collect()
+    }
+
     /// Changes whenever a role does: what this broker serves may be another thing now.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
@@ -182,6 +192,15 @@ impl Partitions {
     /// Partitions with a follower that may come into the ISR.
     pub(crate) fn candidates(&self) -> &Candidates {
         &self.candidates
+    }
+
+    /// The topics whose settings an order needs: those of logs that are still to be created.
+    pub fn topics_of_new_logs<'a>(&self, order: &'a LeaderAndIsrRequest) -> BTreeSet<&'a str> {
+        let new = order.partitions.iter().filter(|(topic, number, state)| {
+            let name = TopicPartition::new(topic.as_str(), *number);
+            state.replicas.contains(&self.me) && self.logs.get(&name).is_none()
+        });
+        new.map(|(topic, _, _)| topic.as_str()).collect()
     }
 
     /// Takes the roles that a controller orders, with the settings of each topic whose log is new. Blocks on the disk.

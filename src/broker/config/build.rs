@@ -74,6 +74,9 @@ pub(crate) fn build(reader: &mut Reader<'_>) -> BrokerConfig {
             socket_timeout: reader.timeout(&keys::CONTROLLER_SOCKET_TIMEOUT_MS),
             unclean_leader_election: reader.flag(&keys::UNCLEAN_LEADER_ELECTION_ENABLE),
             election_policy: election_policy(reader),
+            reassignment_max_partitions: reader
+                .limit(&keys::REASSIGNMENT_MAX_PARTITIONS)
+                .filter(|partitions| *partitions > 0),
             auto_rebalance: reader.flag(&keys::AUTO_LEADER_REBALANCE_ENABLE),
             imbalance_percentage: reader.clamped(&keys::LEADER_IMBALANCE_PER_BROKER_PERCENTAGE),
             imbalance_check_interval: Duration::from_secs(

@@ -205,6 +205,7 @@ keys! {
 
     // Gregor's own.
     LEADER_ELECTION_POLICY: Text = text("leader.election.policy", Some("assignment"));
+    REASSIGNMENT_MAX_PARTITIONS: Number = Number::int("reassignment.max.partitions", 50).at_least(0);
     METRICS_LISTEN: Text = text("metrics.listen", Some("0.0.0.0:9308"));
     ZOOKEEPER_AUTH: Text = text("zookeeper.auth", None);
     ZOOKEEPER_SET_ACL: Flag = flag("zookeeper.set.acl", false);

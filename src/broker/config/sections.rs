@@ -206,6 +206,8 @@ pub struct ControllerConfig {
     pub unclean_leader_election: bool,
     /// Which of several replicas in sync leads.
     pub election_policy: ElectionPolicy,
+    /// Partitions that are on the way to other replicas at the same time; `None` is all of them.
+    pub reassignment_max_partitions: Option<usize>,
     /// Whether leadership goes back to preferred replicas by itself.
     pub auto_rebalance: bool,
     /// Share of a broker's preferred partitions led elsewhere at which it does.

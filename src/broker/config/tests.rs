@@ -286,6 +286,7 @@ const OTHERS: &[(&str, &str, &str)] = &[
 /// Keys that 0.8.2.2 does not have.
 const OURS: &[&str] = &[
     "leader.election.policy",
+    "reassignment.max.partitions",
     "metrics.listen",
     "zookeeper.auth",
     "zookeeper.set.acl",
@@ -513,6 +514,7 @@ fn defaults(machine: &str) -> BrokerConfig {
             socket_timeout: Duration::from_secs(30),
             unclean_leader_election: true,
             election_policy: ElectionPolicy::Assignment,
+            reassignment_max_partitions: Some(50),
             auto_rebalance: true,
             imbalance_percentage: 10,
             imbalance_check_interval: Duration::from_secs(300),
@@ -571,7 +573,7 @@ const EVERYTHING: &str = "broker.id=11\nport=12\nhost.name=h13\nadvertised.host.
     offsets.commit.required.acks=58\nzookeeper.connect=z1:1,z2:2/c\nzookeeper.session.timeout.ms=64\n\
     zookeeper.connection.timeout.ms=65\nmetrics.listen=localhost:66\nzookeeper.auth=digest:user:pass:word\n\
     zookeeper.set.acl=true\nqueued.max.bytes=67\nworker.threads=68\ncompression.gzip.level=9\n\
-    leader.election.policy=balanced\n";
+    leader.election.policy=balanced\nreassignment.max.partitions=69\n";
 
 #[expect(clippy::too_many_lines, reason = "one line per field")]
 fn everything() -> BrokerConfig {
@@ -649,6 +651,7 @@ fn everything() -> BrokerConfig {
             socket_timeout: ms(52),
             unclean_leader_election: false,
             election_policy: ElectionPolicy::Balanced,
+            reassignment_max_partitions: Some(69),
             auto_rebalance: false,
             imbalance_percentage: 53,
             imbalance_check_interval: Duration::from_secs(54),

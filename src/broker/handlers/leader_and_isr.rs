@@ -5,7 +5,7 @@
 //!   repeated.
 //! - A partition that this broker is no replica of is left out of the answer.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::broker::handlers::controller_answers;
@@ -47,12 +47,13 @@ pub(crate) fn handle(
                 );
             }
         };
-        let topics: BTreeSet<_> = request
-            .partitions
-            .iter()
-            .map(|(topic, _, _)| topic.as_str())
-            .collect();
-        let of_topics = configs.of(topics).await;
+        // Nobody waits for ZooKeeper where a log has its settings.
+        let new = partitions.topics_of_new_logs(&request);
+        let of_topics = if new.is_empty() {
+            HashMap::new()
+        } else {
+            configs.of(new).await
+        };
         let config = move |topic: &str| of_topics.get(topic).unwrap_or_else(|| configs.defaults()).clone();
         let apply = move || partitions.apply_roles(&request, config);
         let Ok(outcomes) = tokio::task::spawn_blocking(apply).await else {

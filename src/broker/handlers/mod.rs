@@ -16,8 +16,6 @@ mod update_metadata;
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use crate::broker::auto_create::AutoCreate;
 use crate::broker::error_mapping;
 use crate::broker::metadata_cache::MetadataCache;
@@ -63,11 +61,6 @@ impl Handlers {
     /// Hands out these parts.
     pub(crate) fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
-    }
-
-    /// Whether a controller has spoken to this broker yet.
-    pub(crate) fn controller_has_spoken(&self) -> watch::Receiver<bool> {
-        self.0.controller_epoch.spoken()
     }
 }
 

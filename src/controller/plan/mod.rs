@@ -21,6 +21,7 @@ pub(crate) use new_partitions::new_partitions;
 pub(crate) use preferred::imbalanced;
 pub(crate) use preferred::preferred;
 pub(crate) use reassignment::reassignments;
+pub(crate) use reassignment::under_way;
 pub(crate) use topic_deletion::Step;
 pub(crate) use topic_deletion::topic_deletion;
 

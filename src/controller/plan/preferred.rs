@@ -104,6 +104,7 @@ mod tests {
         assert_eq!(preferred(&state, &all(1)), Plan::default());
         state.stopping.clear();
         let moving = Reassignment {
+            possible: true,
             target: ids(&[2, 1]),
             begun: true,
             switched: false,

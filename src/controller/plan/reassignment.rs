@@ -24,10 +24,14 @@ use crate::controller::state::Reassignment;
 use crate::types::BrokerId;
 use crate::types::TopicPartition;
 
-/// One step for each partition that can take one.
+/// One step for each partition that can take one. No more are begun than may be on the way at the same time.
 pub(crate) fn reassignments(state: &ClusterState) -> Plan {
     let mut plan = Plan::default();
     let mut elections = Elections::new(state);
+    let mut free = state.reassignments_max.map(|max| {
+        let copied = under_way(state).filter(|(_, wanted)| wanted.target.iter().all(|id| state.is_live(*id)));
+        max.saturating_sub(copied.count())
+    });
     for (partition, wanted) in &state.reassignments {
         if state.unreadable.contains(partition) {
             continue;
@@ -36,6 +40,13 @@ pub(crate) fn reassignments(state: &ClusterState) -> Plan {
             Some(replicas)
                 if *replicas != wanted.target && acceptable(state, partition, wanted, replicas) =>
             {
+                if !is_under_way(wanted, replicas) {
+                    let here = |id: &BrokerId| replicas.contains(id) || state.is_live(*id);
+                    if !wanted.target.iter().all(here) || free == Some(0) {
+                        continue;
+                    }
+                    free = free.map(|free| free - 1);
+                }
                 let step = Step {
                     state,
                     partition,
@@ -52,6 +63,21 @@ pub(crate) fn reassignments(state: &ClusterState) -> Plan {
     plan
 }
 
+/// Those that were begun, by this controller or an earlier one, and are not over.
+pub(crate) fn under_way(state: &ClusterState) -> impl Iterator<Item = (&TopicPartition, &Reassignment)> {
+    let begun = |(partition, wanted): &(&TopicPartition, &Reassignment)| {
+        let replicas = state.assignments.get(*partition);
+        replicas.is_some_and(|replicas| is_under_way(wanted, replicas))
+    };
+    state.reassignments.iter().filter(begun)
+}
+
+/// Whether old and new replicas may know of each other.
+fn is_under_way(wanted: &Reassignment, replicas: &[BrokerId]) -> bool {
+    let expanded = replicas.len() > wanted.target.len() && replicas.starts_with(&wanted.target);
+    wanted.begun || wanted.switched || expanded
+}
+
 /// What was not begun must be possible: all the new replicas there, each once. What an earlier controller began goes on.
 fn acceptable(
     state: &ClusterState,
@@ -66,7 +92,7 @@ fn acceptable(
     let distinct: BTreeSet<_> = target.iter().collect();
     let sound = !target.is_empty() && distinct.len() == target.len();
     let under_way = wanted.begun || target.iter().all(|id| replicas.contains(id));
-    sound && (under_way || target.iter().all(|id| state.is_live(*id)))
+    sound && (under_way || wanted.possible)
 }
 
 struct Step<'a> {
@@ -165,6 +191,7 @@ impl Step<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::plan::testing::brokers;
     use crate::controller::plan::testing::cluster;
     use crate::controller::plan::testing::decided;
     use crate::controller::plan::testing::ids;
@@ -175,6 +202,7 @@ mod tests {
     fn wanted(target: &[i32], begun: bool, switched: bool) -> Reassignment {
         Reassignment {
             target: ids(target),
+            possible: target.iter().all(|id| *id <= 4),
             begun,
             switched,
         }
@@ -270,6 +298,134 @@ mod tests {
         let plan = reassignments(&state);
         assert_eq!(plan.marks, [(partition(0), Mark::Begun)]);
         assert_eq!(plan.assign, [(partition(0), ids(&[2, 3, 1]))]);
+    }
+
+    /// It was made leader, or confirmed, by a controller that is gone: the next one confirms it and goes on.
+    #[test]
+    fn a_switch_that_an_earlier_controller_made_is_confirmed() {
+        let mut state = moving(&[2, 3, 1], Some(led_by(2, &[1, 3, 2])), false, false);
+        let plan = reassignments(&state);
+        assert_eq!(
+            plan,
+            Plan {
+                decisions: vec![Decision::update(&partition(0), decided(2, &[1, 3, 2]))],
+                marks: vec![(partition(0), Mark::Switched)],
+                ..Plan::default()
+            }
+        );
+        state
+            .reassignments
+            .insert(partition(0), wanted(&[2, 3], false, true));
+        let plan = reassignments(&state);
+        assert_eq!(
+            plan.decisions,
+            [Decision::update(&partition(0), decided(2, &[3, 2]))]
+        );
+        assert_eq!(plan.settle, [(partition(0), ids(&[2, 3]))]);
+    }
+
+    /// The old replicas have left the ISR, and may have been stopped or not; the assignment was not written any more.
+    #[test]
+    fn what_an_earlier_controller_all_but_ended_is_ended() {
+        let mut state = moving(&[2, 3, 1], Some(led_by(2, &[3, 2])), false, false);
+        // The old replica need not be there.
+        state.brokers.remove(&BrokerId(1));
+        let plan = reassignments(&state);
+        assert_eq!(plan.marks, [(partition(0), Mark::Switched)]);
+        assert!(plan.assign.is_empty() && plan.settle.is_empty() && plan.stop.is_empty());
+        state
+            .reassignments
+            .insert(partition(0), wanted(&[2, 3], false, true));
+        let plan = reassignments(&state);
+        assert_eq!(
+            plan.decisions,
+            [Decision::update(&partition(0), decided(2, &[3, 2]))]
+        );
+        let stops: Vec<_> = plan
+            .stop
+            .iter()
+            .map(|stop| (stop.broker.0, stop.delete))
+            .collect();
+        assert_eq!(stops, [(1, false), (1, true)]);
+        assert_eq!(plan.settle, [(partition(0), ids(&[2, 3]))]);
+        assert_eq!(plan.fulfilled.get(&partition(0)), Some(&ids(&[2, 3])));
+    }
+
+    /// Partitions 0 to 3, of which each shall go from 1 to 2.
+    fn several() -> ClusterState {
+        let mut state = cluster(&[1, 2]);
+        state.reassignments_max = Some(2);
+        for number in 0..4 {
+            state = state.with(number, &[1], Some(led_by(1, &[1])));
+            let wish = wanted(&[2], false, false);
+            state.reassignments.insert(partition(number), wish);
+        }
+        state
+    }
+
+    fn begun(state: &ClusterState) -> Vec<i32> {
+        let plan = reassignments(state);
+        let marks = plan.marks.iter().filter(|(_, mark)| *mark == Mark::Begun);
+        marks.map(|(partition, _)| partition.partition).collect()
+    }
+
+    #[test]
+    fn only_some_are_on_the_way_at_the_same_time() {
+        let mut state = several();
+        assert_eq!(begun(&state), [0, 1]);
+        for number in 0..2 {
+            state.assignments.insert(partition(number), ids(&[2, 1]));
+            let wish = wanted(&[2], true, false);
+            state.reassignments.insert(partition(number), wish);
+        }
+        assert_eq!(reassignments(&state), Plan::default());
+        let followed: Vec<_> = under_way(&state)
+            .map(|(partition, _)| partition.partition)
+            .collect();
+        assert_eq!(followed, [0, 1]);
+        // One has arrived.
+        state.assignments.insert(partition(0), ids(&[2]));
+        state.reassignments.remove(&partition(0));
+        assert_eq!(begun(&state), [2]);
+        state.reassignments_max = None;
+        assert_eq!(begun(&state), [2, 3]);
+    }
+
+    /// However many those are, they are copied already.
+    #[test]
+    fn what_an_earlier_controller_began_goes_on_before_anything_else() {
+        let mut state = several();
+        for number in 1..4 {
+            state.assignments.insert(partition(number), ids(&[2, 1]));
+        }
+        assert_eq!(begun(&state), [1, 2, 3]);
+    }
+
+    #[test]
+    fn those_that_wait_for_a_broker_hold_up_nobody() {
+        let mut state = several();
+        state.brokers.extend(brokers(&[3, 4]));
+        for number in 0..2 {
+            let wish = wanted(&[3], number == 0, false);
+            state.reassignments.insert(partition(number), wish);
+        }
+        assert_eq!(begun(&state), [1]);
+        // The first of them was begun, the second is not refused, now that its broker is away.
+        state.brokers.remove(&BrokerId(3));
+        assert_eq!(begun(&state), [2, 3]);
+        assert_eq!(reassignments(&state).fulfilled.len(), 0);
+    }
+
+    #[test]
+    fn what_is_done_or_refused_needs_no_place() {
+        let mut state = several();
+        state.reassignments_max = Some(1);
+        for (number, target) in [(2, 9), (3, 1)] {
+            let wish = wanted(&[target], false, false);
+            state.reassignments.insert(partition(number), wish);
+        }
+        assert_eq!(reassignments(&state).fulfilled.len(), 2);
+        assert_eq!(begun(&state), [0]);
     }
 
     #[test]

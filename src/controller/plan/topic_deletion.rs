@@ -126,6 +126,7 @@ mod tests {
         assert_eq!(topic_deletion(&deleting(&[1]), &topic()), Step::Wait);
         let mut state = deleting(&[1, 2]);
         let moving = Reassignment {
+            possible: true,
             target: ids(&[2]),
             begun: true,
             switched: false,

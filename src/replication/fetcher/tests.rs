@@ -54,11 +54,15 @@ struct FakeState {
     error_once: Option<(i32, ErrorCode)>,
     /// Partition and offset of every fetch.
     asked: Vec<(i32, i64)>,
+    /// Partition and bytes of every fetch of more than the usual.
+    asked_more: Vec<(i32, i32)>,
     client_ids: Vec<Option<String>>,
     /// How long it sits on a request at most, unless for ever.
     patience: Option<Duration>,
     /// Its high watermarks, unless everything is committed.
     committed: Option<i64>,
+    /// Requests that it sits on for ever, or sat on until they were given up.
+    held: usize,
     /// Requests that it sat on and that were given up.
     given_up: usize,
 }
@@ -85,6 +89,9 @@ impl FakeLeader {
     fn fetched(&self, fetch: &PartitionFetch) -> PartitionFetched<FileSlice> {
         let mut state = self.state();
         state.asked.push((fetch.partition, fetch.offset));
+        if fetch.max_bytes > Config::default().fetch_max_bytes {
+            state.asked_more.push((fetch.partition, fetch.max_bytes));
+        }
         let once = state
             .error_once
             .filter(|(partition, _)| *partition == fetch.partition);
@@ -102,7 +109,10 @@ impl FakeLeader {
         while walk.next().is_some_and(|entry| entry.unwrap().0 < fetch.offset) {
             rest = walk.rest();
         }
-        let messages = (error == ErrorCode::None && fetch.offset < end).then(|| slice(rest));
+        let rest = rest
+            .split_at(rest.len().min(fetch.max_bytes.try_into().unwrap()))
+            .0;
+        let messages = (error == ErrorCode::None && !rest.is_empty()).then(|| slice(rest));
         PartitionFetched {
             partition: fetch.partition,
             error,
@@ -140,6 +150,7 @@ impl Handler for FakeLeader {
                         Reply::Send(FetchResponse { topics }.into())
                     }));
                 }
+                self.state().held += 1;
                 let given_up = GivenUp(self.clone());
                 Reply::Later(Box::pin(async move {
                     let _given_up = given_up;
@@ -243,7 +254,7 @@ impl Fixture {
         }
     }
 
-    fn order(&self, leader: BrokerId, leader_epoch: i32, numbers: &[i32]) {
+    fn roles(&self, leader: BrokerId, leader_epoch: i32, numbers: &[i32]) -> LeaderAndIsrRequest {
         let state = |number: &i32| {
             let state = PartitionState {
                 controller_epoch: 1,
@@ -255,12 +266,16 @@ impl Fixture {
             };
             ("t".to_owned(), *number, state)
         };
-        let order = LeaderAndIsrRequest {
+        LeaderAndIsrRequest {
             controller_id: BrokerId(0),
             controller_epoch: 1,
             partitions: numbers.iter().map(state).collect(),
             live_leaders: vec![self.endpoint.clone()],
-        };
+        }
+    }
+
+    fn order(&self, leader: BrokerId, leader_epoch: i32, numbers: &[i32]) {
+        let order = self.roles(leader, leader_epoch, numbers);
         for outcome in self.partitions.apply_roles(&order, |_| LogConfig::default()) {
             outcome.result.unwrap();
         }
@@ -332,6 +347,19 @@ async fn a_partition_is_copied_under_the_name_of_the_reference() {
     assert_eq!((partition.high_watermark(), partition.lag()), (2, Some(0)));
 }
 
+/// An order must not wait for ZooKeeper where nothing is to be known.
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_are_needed_for_new_logs_only() {
+    let fixture = Fixture::start().await;
+    let order = fixture.roles(OTHER, 0, &[0, 1]);
+    assert_eq!(fixture.partitions.topics_of_new_logs(&order), ["t"].into());
+    fixture.order(OTHER, 0, &[0, 1]);
+    assert_eq!(fixture.partitions.topics_of_new_logs(&order), [].into());
+    let mut elsewhere = fixture.roles(OTHER, 0, &[2]);
+    elsewhere.partitions[0].2.replicas = vec![OTHER];
+    assert_eq!(fixture.partitions.topics_of_new_logs(&elsewhere), [].into());
+}
+
 /// KAFKA-1461: 0.8.2.2 asks again at once, for ever, or gives up all of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_that_fails_rests_and_holds_up_no_other() {
@@ -366,6 +394,88 @@ async fn a_partition_that_fails_rests_and_holds_up_no_other() {
     fixture.leader.state().errors.clear();
     fixture.leader.state().logs.insert(0, messages(0, &["late"]));
     fixture.until("what was wrong is over", |on| on.end(0) == 1).await;
+}
+
+/// What stands in the log behind it, and the other partitions, must not pay for one damaged byte (KAFKA-1461).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_size_has_nothing_sent_again_and_again() {
+    const CLAIMED: i32 = 3 << 20;
+    let fixture = Fixture::start().await;
+    let (b, c) = ("b".repeat(900_000), "c".repeat(900_000));
+    let whole = messages(0, &["a", &b, &c]);
+    let mut damaged = whole.clone();
+    let second = messages(0, &["a"]).len();
+    damaged[second + 8..second + 12].copy_from_slice(&(CLAIMED - 12).to_be_bytes());
+    {
+        let mut state = fixture.leader.state();
+        state.patience = Some(PATIENCE);
+        state.logs.insert(0, damaged);
+        state.logs.insert(1, messages(0, &["a"]));
+    }
+    fixture.order(OTHER, 0, &[0, 1]);
+    for more in 2..=20 {
+        fixture
+            .until("the sound one is here", |on| on.end(1) == more - 1)
+            .await;
+        let more = messages(0, &vec!["a"; usize::try_from(more).unwrap()]);
+        fixture.leader.state().logs.insert(1, more);
+    }
+    let asked_again = |on: &Fixture, times: usize| {
+        let asked = on.leader.asked(0);
+        asked.into_iter().filter(|offset| *offset == 1).count() >= times
+    };
+    fixture.until("it has failed", |on| asked_again(on, 6)).await;
+    let more = std::mem::take(&mut fixture.leader.state().asked_more);
+    assert!(more.contains(&(0, CLAIMED)), "{more:?}");
+    fixture
+        .until("it is asked for again", |on| asked_again(on, 8))
+        .await;
+    assert_eq!(fixture.end(0), 1);
+    assert_eq!(fixture.leader.state().asked_more, []);
+    assert!(fixture.leader.asked(0).len() < fixture.leader.asked(1).len());
+
+    fixture.leader.state().logs.insert(0, whole);
+    fixture.until("what was wrong is over", |on| on.end(0) == 3).await;
+}
+
+/// However many partitions have messages that don't fit: they come one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_messages_take_turns() {
+    let fixture = Fixture::start().await;
+    fixture.order(OTHER, 0, &[0, 1, 2]);
+    let fetcher = Fetcher {
+        me: ME,
+        leader: fixture.endpoint.clone(),
+        number: 0,
+        config: Arc::new(Config::default()),
+        logs: Arc::clone(&fixture.logs),
+        followed: Arc::new(Followed::new()),
+        metrics: Metrics::new().replication().clone(),
+        shutdown: fixture.trigger.signal(),
+    };
+    for number in 0..3 {
+        let partition = fixture.partitions.get("t", number).unwrap();
+        fetcher.followed.add(Order { partition, since: 0 });
+    }
+    let mut copies = Copies::new();
+    fetcher.take_orders(&mut copies);
+    let asked = |copies: &mut Copies| {
+        let request = fetcher.request(copies, Instant::now()).unwrap();
+        let fetches = request.topics.into_iter().flat_map(|(_, fetches)| fetches);
+        fetches
+            .map(|fetch| (fetch.partition, fetch.max_bytes >> 20))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(asked(&mut copies), [(0, 1), (1, 1), (2, 1)]);
+    let needs = |copies: &mut Copies, number: i32, bytes: usize| {
+        let copied = copies.get_mut("t").and_then(|copies| copies.get_mut(&number));
+        copied.unwrap().bytes_needed = bytes;
+    };
+    needs(&mut copies, 0, 100 << 20);
+    needs(&mut copies, 1, 100 << 20);
+    assert_eq!(asked(&mut copies), [(0, 100), (2, 1)]);
+    needs(&mut copies, 0, 0);
+    assert_eq!(asked(&mut copies), [(0, 1), (1, 100), (2, 1)]);
 }
 
 /// 0.8.2.2 answers a controller only when the fetch under way is answered.
@@ -450,7 +560,8 @@ async fn what_was_copied_is_compared_again_after_an_error_and_on_a_new_connectio
     fixture.leader.state().patience = None;
     fixture
         .until("the next fetch waits", |on| {
-            on.leader.state().asked.last() == Some(&(0, 4))
+            let state = on.leader.state();
+            state.asked.last() == Some(&(0, 4)) && state.held > 0
         })
         .await;
     {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 
 use bytes::Bytes;
 
@@ -103,6 +104,13 @@ impl Partition {
         (!copy.halted).then_some(copy.position.next)
     }
 
+    /// Whether there is something here that was not compared with the leader's yet, and may have to be cut off.
+    pub(crate) fn compares(&self, since: i32) -> bool {
+        self.read_state()
+            .following(since)
+            .is_some_and(|(log, following)| following.copy().position.next < log.log_end_offset())
+    }
+
     /// Messages behind the leader's high watermark, if this broker follows.
     pub fn lag(&self) -> Option<i64> {
         match &self.read_state().role {
@@ -125,13 +133,9 @@ impl Partition {
         logs: &Logs,
     ) -> Result<Taken, Error> {
         let state = self.read_state();
-        let Some((log, following)) = state.following(since) else {
+        let Some((log, mut copy)) = state.copy_at(since, asked) else {
             return Ok(Taken::Outdated);
         };
-        let mut copy = lock(&following.copy);
-        if copy.halted || copy.position.next != asked {
-            return Ok(Taken::Outdated);
-        }
         let messages = fetched.messages.as_deref().unwrap_or_default();
         if !messages.is_empty()
             && let Some(needed) = bytes_missing(messages)
@@ -240,13 +244,9 @@ impl Partition {
         logs: &Logs,
     ) -> Result<Taken, Error> {
         let state = self.read_state();
-        let Some((log, following)) = state.following(since) else {
+        let Some((log, mut copy)) = state.copy_at(since, asked) else {
             return Ok(Taken::Outdated);
         };
-        let mut copy = lock(&following.copy);
-        if copy.halted || copy.position.next != asked {
-            return Ok(Taken::Outdated);
-        }
         let ours = (log.log_start_offset(), log.log_end_offset());
         let name = &self.topic_partition;
         tracing::info!("{name}: asked for {asked} of {leader:?}, {ours:?} are here");
@@ -302,6 +302,13 @@ impl State {
             (Role::Follower(following), Some(log)) if following.since == since => Some((log, following)),
             _ => None,
         }
+    }
+
+    /// The copy, if it goes on at this offset since that epoch.
+    fn copy_at(&self, since: i32, offset: i64) -> Option<(&Arc<Log>, MutexGuard<'_, Copy>)> {
+        let (log, following) = self.following(since)?;
+        let copy = lock(&following.copy);
+        (!copy.halted && copy.position.next == offset).then_some((log, copy))
     }
 }
 

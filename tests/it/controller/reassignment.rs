@@ -10,6 +10,7 @@ use crate::support::java::JavaProducer;
 use crate::support::java::java_produce;
 use crate::support::java::java_simple_consume;
 use crate::support::scratch;
+use crate::support::wire;
 
 /// Runs the command with a document; what it says.
 fn command(connect: &str, action: &str, document: &Value) -> String {
@@ -112,6 +113,59 @@ fn a_partition_moves_between_java_brokers() {
             Ok(())
         }
     });
+}
+
+/// However many partitions are to move, only so many are copied at the same time as the settings say.
+#[test]
+fn partitions_move_in_turns() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let cluster = Mixed::start("moves-in-turns", 2, |setup, id| {
+        let setup = nobody_fails(setup, id);
+        match id {
+            0 => setup.set("reassignment.max.partitions", "1"),
+            _ => setup,
+        }
+    });
+    let connect = &cluster.connect;
+    create(connect, "t", "1,1,1");
+    let left = |expected: usize| {
+        let page = wire::http_get(cluster.controller.metrics_address(), "/metrics");
+        let (_, page) = page.map_err(|error| error.to_string())?;
+        let line = format!("kafka_controller_kafkacontroller_reassigningpartitionscount {expected}");
+        let told = page.lines().any(|found| found == line);
+        if told { Ok(()) } else { Err(page) }
+    };
+    eventually("nothing moves", FAILOVER, || left(0));
+    // Frozen, the new replica cannot catch up.
+    cluster.java[1].freeze();
+    let document = wanted(&[("t", 0, &[2]), ("t", 1, &[2]), ("t", 2, &[2])]);
+    znodes::put(connect, "/admin/reassign_partitions", &document.to_string());
+    eventually("the first move has begun", FAILOVER, || {
+        let topic = content(connect, "/brokers/topics/t").unwrap();
+        if topic["partitions"]["0"] == json!([2, 1]) {
+            Ok(())
+        } else {
+            Err(topic)
+        }
+    });
+    eventually("all are to be moved", FAILOVER, || left(3));
+    let topic = content(connect, "/brokers/topics/t").unwrap();
+    assert_eq!(topic["partitions"], json!({"0": [2, 1], "1": [1], "2": [1]}));
+    cluster.java[1].signal(rustix::process::Signal::CONT);
+    wait_until_gone(connect, "/admin/reassign_partitions");
+    let topic = content(connect, "/brokers/topics/t").unwrap();
+    assert_eq!(topic["partitions"], json!({"0": [2], "1": [2], "2": [2]}));
+    eventually("nothing is left to be moved", FAILOVER, || left(0));
+    let said = cluster.controller.output();
+    for left in [3, 2, 1] {
+        let line = format!("{left} partitions are left to be reassigned, 1 at a time");
+        assert!(said.contains(&line), "{line}: {said}");
+    }
+    for partition in 0..3 {
+        wait_for_leader(&cluster.java[0], "t", partition, 2);
+    }
 }
 
 /// A controller that dies half-way leaves everything that the next one needs.

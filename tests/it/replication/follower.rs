@@ -101,14 +101,7 @@ fn a_broker_whose_absence_nobody_noticed_is_told_its_roles() {
     let mut cluster = Cluster::start("unnoticed", &[Kind::Gregor; 2]);
     cluster.create("unnoticed", &[1, 2], &[]);
     cluster.write(1, "unnoticed", -1, &["a"]);
-    cluster.brokers[0].freeze();
-    cluster.brokers[2].kill();
-    eventually("its session is over", SOON, || {
-        let left = znodes::node(&cluster.connect, "/brokers/ids/2");
-        left.map_or(Ok(()), |node| Err(format!("{node:?}")))
-    });
-    cluster.restart(2);
-    cluster.brokers[0].signal(Signal::CONT);
+    restart_unseen(&mut cluster, &[2]);
     cluster.wait_for_isr("unnoticed", 0, &[1]);
     cluster.wait_for_isr("unnoticed", 0, &[1, 2]);
     cluster.write(1, "unnoticed", -1, &["b"]);
@@ -116,6 +109,45 @@ fn a_broker_whose_absence_nobody_noticed_is_told_its_roles() {
         cluster.brokers[2].output().contains("no controller has spoken"),
         "it was not noticed at first"
     );
+}
+
+/// Neither the metadata that everybody gets nor the roles in what another broker led are those that it waits for.
+#[test]
+fn a_broker_whose_absence_nobody_noticed_is_told_all_its_roles() {
+    if !have(&[Need::Reference, Need::Python, Need::Gregor]) {
+        return;
+    }
+    let mut cluster = Cluster::start("unnoticed-among-others", &[Kind::Gregor; 3]);
+    cluster.create("unnoticed", &[1, 2], &[]);
+    cluster.create("seen", &[3, 1, 2], &[]);
+    cluster.write(1, "unnoticed", -1, &["a"]);
+    restart_unseen(&mut cluster, &[2, 3]);
+    cluster.wait_for_leader("seen", 1);
+    cluster.wait_for_isr("unnoticed", 0, &[1]);
+    cluster.wait_for_isr("unnoticed", 0, &[1, 2]);
+    cluster.write(1, "unnoticed", -1, &["b"]);
+    assert!(
+        cluster.brokers[2]
+            .output()
+            .contains("no controller has spoken of unnoticed-0"),
+        "it was not noticed at first"
+    );
+}
+
+/// Kills these brokers and starts the first one of them again, all behind the controller's back.
+fn restart_unseen(cluster: &mut Cluster, brokers: &[usize]) {
+    cluster.brokers[0].freeze();
+    for id in brokers {
+        cluster.brokers[*id].kill();
+    }
+    for id in brokers {
+        eventually("its session is over", SOON, || {
+            let left = znodes::node(&cluster.connect, &format!("/brokers/ids/{id}"));
+            left.map_or(Ok(()), |node| Err(format!("{node:?}")))
+        });
+    }
+    cluster.restart(brokers[0]);
+    cluster.brokers[0].signal(Signal::CONT);
 }
 
 /// A replica that is told to stop does, and one that is deleted leaves nothing; orders come twice and do no harm.
