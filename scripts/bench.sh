@@ -5,7 +5,8 @@
 # hour; the machine should do nothing else meanwhile.
 #   scripts/bench.sh [ROW ...]     of produce consume codecs latency connections flush partitions start replicated failover
 #                                  size; and, only when asked for, partitions10000, unclean (10 GiB of logs that nobody
-#                                  closed) and failover10000 (a leader, then the controller, of 10,000 partitions killed)
+#                                  closed) and failover10000 (a leader, then the controller, of 10,000 partitions killed;
+#                                  with failover2000, the same of 2,000, which the reference can hold)
 # Environment: ROUNDS (5); SCALE multiplies all counts (1); BROKERS (reference,Gregor,null); BENCH_FOLDER is where data and
 # results go (target/bench): up to 15 GiB; GREGOR_BINARY is a gregor that is built already. result.md, result.json and
 # result.svg there are those of the last run.

@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use bytes::BytesMut;
 use socket2::SockRef;
+use socket2::TcpKeepalive;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWrite;
@@ -38,6 +39,14 @@ const QUEUE_MAX: usize = 64;
 const IN_FLIGHT_MAX: usize = 1024;
 /// The same for bytes that wait to be written.
 const UNSENT_MAX: usize = 1 << 20;
+
+/// How long connecting may take at most, whatever an answer may: the system asks again after ever longer pauses, and who
+/// waits for it is still waiting long after the network is back.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+/// The same for what is sent and not received by the other host, whether or not its broker has time for it.
+const UNRECEIVED_MAX: Duration = Duration::from_secs(8);
+/// How long a connection is quiet before the other host is asked whether it is still there, and between two such questions.
+const QUIET_MAX: Duration = Duration::from_secs(2);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +119,7 @@ struct Expected {
 }
 
 impl Caller {
-    /// Connects. `within` bounds connecting, and later each call.
+    /// Connects. `within` bounds connecting, which may not take long anyhow, and later each call.
     pub async fn connect(
         endpoint: &Endpoint,
         within: Duration,
@@ -121,18 +130,23 @@ impl Caller {
             source,
         };
         let port = u16::try_from(endpoint.port).map_err(|error| connect(io::Error::other(error)))?;
-        let connected = timeout(within, TcpStream::connect((endpoint.host.as_str(), port))).await;
+        let connect_within = within.min(CONNECT_MAX);
+        let connected = timeout(connect_within, TcpStream::connect((endpoint.host.as_str(), port))).await;
         let socket = connected
             .map_err(|_elapsed| CallError::ConnectTimeout {
                 endpoint: endpoint.clone(),
-                within,
+                within: connect_within,
             })?
             .map_err(connect)?;
         socket.set_nodelay(true).map_err(connect)?;
         // What nobody waits for any more must not arrive later, after what was sent again.
-        SockRef::from(&socket)
-            .set_tcp_user_timeout(Some(within))
+        let options = SockRef::from(&socket);
+        options
+            .set_tcp_user_timeout(Some(within.min(UNRECEIVED_MAX)))
             .map_err(connect)?;
+        // An answer that is lost on its way is not waited for either.
+        let keepalive = TcpKeepalive::new().with_time(QUIET_MAX).with_interval(QUIET_MAX);
+        options.set_tcp_keepalive(&keepalive).map_err(connect)?;
         Ok(Self::over(socket, endpoint.clone(), within, client_id))
     }
 

@@ -28,9 +28,11 @@ UNDER_LOAD = {"produce": True, "consume": True, "codecs": True, "latency": True,
 #: What starts the broker itself.
 STARTING = {"start": True, "unclean": False}
 #: What starts three brokers.
-CLUSTERS = {"replicated": True, "failover": True, "failover10000": False}
+CLUSTERS = {"replicated": True, "failover": True, "failover2000": False, "failover10000": False}
 #: Only for Gregor: the reference would take its heap and many minutes.
 ONLY_GREGOR = {"partitions10000", "failover10000"}
+#: What comes with a row that only Gregor runs, so that there is a ratio of the same run.
+BESIDE = {"failover10000": "failover2000"}
 
 
 def arguments():
@@ -48,6 +50,7 @@ def arguments():
         parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     if not given.rows:
         given.rows = [row for row, usual in {**UNDER_LOAD, **STARTING, **CLUSTERS, "size": True}.items() if usual]
+    given.rows += [BESIDE[row] for row in given.rows if row in BESIDE and BESIDE[row] not in given.rows]
     return given
 
 

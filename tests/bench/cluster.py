@@ -6,6 +6,7 @@ import time
 
 import wire
 from processes import create_topic
+from processes import topics
 from processes import wait_until
 
 SIZE = 3
@@ -20,7 +21,9 @@ class Cluster:
         self.zookeeper = zookeeper
         self.replicas = {}
         folder.mkdir()
-        self.brokers = [kind(folder / str(number), zookeeper, folder.name, number) for number in range(SIZE)]
+        # A leader without the messages is none, however soon it is there.
+        settings = {"unclean.leader.election.enable": "false"}
+        self.brokers = [kind(folder / str(number), zookeeper, folder.name, number, **settings) for number in range(SIZE)]
 
     def start(self):
         for broker in self.brokers:
@@ -89,6 +92,11 @@ class Cluster:
             return len(found) == partitions * self.replicas[topic] and len(set(found)) == partitions
 
         wait_until(f"{self.name}: all replicas of {topic} are equal", copied, 600, 0.005)
+
+    def wait_until_in_sync(self):
+        """Until the in-sync replicas of every partition are all that it has."""
+        asked = ["--describe", "--under-replicated-partitions"]
+        wait_until(f"{self.name}: all replicas are in sync", lambda: not topics(self.brokers[0].zookeeper, *asked), 600)
 
     def kill(self, number):
         """Kills a broker, and waits until ZooKeeper has ended its session; when that was."""

@@ -101,6 +101,8 @@ GOALS = [
     Goal("P16", "killed: leader of 1,000 partitions", WITHOUT_LEADERS, most=1000),
     Goal("P16", "killed: leader of 1,000 partitions", WITHOUT_LEADERS, most=1, than="reference"),
     Goal("P17", "killed: controller of 1,000 partitions", WITHOUT_LEADERS, most=1, than="reference"),
+    Goal("P17", "killed: controller of 2,000 partitions", WITHOUT_LEADERS, most=1, than="reference"),
+    Goal("P17", "killed: leader of a third of 2,000 partitions", WITHOUT_LEADERS, most=1, than="reference"),
     Goal("P17", "killed: controller of 10,000 partitions", WITHOUT_LEADERS, most=2000),
     Goal("P17", "killed: leader of a third of 10,000 partitions", WITHOUT_LEADERS, most=2000),
     Goal("P18", "1,000 consumers waiting at 1,000 partitions", "CPU %", most=0.5),

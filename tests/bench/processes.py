@@ -156,23 +156,27 @@ class Broker:
         return int(re.search(r"\d+$", topic)[0])
 
 
+def topics(zookeeper, *arguments):
+    """The reference's own command, which only deals with ZooKeeper; what it says."""
+    command = [REFERENCE, "topics", "--zookeeper", zookeeper, *map(str, arguments)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
 def create_topic(zookeeper, topic, *arguments):
-    """With the reference's own command, which only tells ZooKeeper."""
-    command = [REFERENCE, "topics", "--zookeeper", zookeeper, "--create", "--topic", topic, *map(str, arguments)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    topics(zookeeper, "--create", "--topic", topic, *arguments)
 
 
 class Registered(Broker):
     """A broker that is registered in ZooKeeper."""
 
-    def __init__(self, folder, zookeeper, chroot=None, number=0):
+    def __init__(self, folder, zookeeper, chroot=None, number=0, **more):
         super().__init__(folder)
         self.zookeeper = f"127.0.0.1:{zookeeper.port}/{chroot or folder.name}"
         self.properties = folder / "server.properties"
         settings = {
             "broker.id": number, "port": self.port, "host.name": "127.0.0.1", "advertised.host.name": "127.0.0.1",
             "log.dirs": folder / "data", "zookeeper.connect": self.zookeeper, "log.segment.bytes": 1 << 30,
-            "log.retention.hours": 168, "auto.create.topics.enable": "false", **self.own_settings(),
+            "log.retention.hours": 168, "auto.create.topics.enable": "false", **self.own_settings(), **more,
         }
         self.properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
 

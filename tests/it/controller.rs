@@ -17,6 +17,7 @@ use crate::support::zookeeper::Version;
 use crate::support::zookeeper::ZooKeeper;
 
 mod deletion;
+mod election;
 mod failure;
 mod poison;
 mod reassignment;
@@ -68,11 +69,16 @@ fn setup(kind: Kind, connect: &str, id: usize) -> Setup {
 
 /// Creates a topic with these replicas with the reference's tool, and waits until every partition has a leader.
 fn create(connect: &str, topic: &str, assignment: &str) {
-    let arguments = ["topics", "--zookeeper", connect, "--create", "--topic", topic];
-    let arguments: Vec<&str> = arguments
-        .into_iter()
-        .chain(["--replica-assignment", assignment])
-        .collect();
+    create_with(connect, topic, assignment, &[]);
+}
+
+/// The same with settings of its own.
+fn create_with(connect: &str, topic: &str, assignment: &str, settings: &[&str]) {
+    let mut arguments = vec!["topics", "--zookeeper", connect, "--create", "--topic", topic];
+    arguments.extend(["--replica-assignment", assignment]);
+    for setting in settings {
+        arguments.extend(["--config", setting]);
+    }
     reference::tool(&arguments, b"");
     for partition in 0..assignment.split(',').count() {
         wait_for_state(connect, topic, partition, |state| {

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod compacted;
+mod cut_off;
 mod failover;
 mod follower;
 mod isr;

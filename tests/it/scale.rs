@@ -18,9 +18,13 @@ use gregor::protocol::produce::ProduceRequest;
 use gregor::protocol::produce::TopicProduce;
 use gregor::shutdown::Trigger;
 use gregor::types::BrokerId;
+use gregor::types::TopicPartition;
 use gregor::zookeeper::Config;
+use gregor::zookeeper::Error;
+use gregor::zookeeper::PartitionState;
 use gregor::zookeeper::Sessions;
 use gregor::zookeeper::Store;
+use gregor::zookeeper::Versioned;
 
 use crate::support::Need;
 use crate::support::answer::decode;
@@ -150,6 +154,25 @@ async fn until_gone(store: &Store, id: i32) -> Instant {
     Instant::now()
 }
 
+/// Waits until every partition has both of its replicas in sync.
+async fn wait_until_in_sync(store: &Store, all: &BTreeSet<Partition>) {
+    let all: Vec<_> = all
+        .iter()
+        .map(|(topic, partition)| TopicPartition::new(topic.as_str(), *partition))
+        .collect();
+    let started = Instant::now();
+    loop {
+        let states = store.partition_states(&all).await;
+        let in_sync = |state: &&Result<Option<Versioned<PartitionState>>, Error>| matches!(state, Ok(Some(state)) if state.value.isr.len() == 2);
+        let short = states.len() - states.iter().filter(in_sync).count();
+        if short == 0 {
+            return;
+        }
+        assert!(started.elapsed() < PATIENCE, "{short} partitions are not in sync");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 async fn create(store: &Store, count: usize) -> BTreeSet<Partition> {
     let mut all = BTreeSet::new();
     for first in (0..count).step_by(EACH) {
@@ -181,6 +204,8 @@ async fn many_partitions_get_new_leaders_soon() {
             .set("log.index.size.max.bytes", "4096")
             .set("auto.leader.rebalance.enable", "false")
             .set("controlled.shutdown.enable", "false")
+            // Without it a leader without the messages might be the faster one.
+            .set("unclean.leader.election.enable", "false")
             .start()
     };
     let mut brokers = [start(0), start(1), start(2)];
@@ -202,6 +227,7 @@ async fn many_partitions_get_new_leaders_soon() {
 
     brokers[2].launch_again();
     brokers[2].wait_until_ready();
+    wait_until_in_sync(&store, &all).await;
     assert_eq!(store.controller().await.unwrap().unwrap().id, BrokerId(0));
     brokers[0].kill();
     let gone = until_gone(&store, 0).await;

@@ -1,5 +1,6 @@
 //! A client that takes everything that can go wrong for an answer: nothing here panics because of a broker.
 
+use std::collections::BTreeMap;
 use std::io::Error;
 use std::io::ErrorKind;
 use std::io::Read;
@@ -78,16 +79,28 @@ impl Client {
 
 /// Who leads each partition of a topic, by what one broker says.
 pub(super) fn leaders(broker: SocketAddr, topic: &str) -> Result<Vec<Option<usize>>, Error> {
+    let mut all = leaders_of(broker, &[topic])?;
+    Ok(all.remove(topic).unwrap_or_default())
+}
+
+/// The same for several topics.
+pub(super) fn leaders_of(
+    broker: SocketAddr,
+    topics: &[&str],
+) -> Result<BTreeMap<String, Vec<Option<usize>>>, Error> {
     let request = MetadataRequest {
-        topics: vec![Some(topic.to_owned())],
+        topics: topics.iter().map(|topic| Some((*topic).to_owned())).collect(),
     };
     let answer = Client::quick(broker)?.call(&request)?;
-    let partitions = answer["topics"][0]["partitions"].as_array();
-    let mut partitions = partitions.cloned().unwrap_or_default();
-    partitions.sort_by_key(|partition| partition["partition"].as_i64());
-    let leaders = partitions
-        .iter()
-        .map(|partition| usize::try_from(partition["leader"].as_i64()?).ok());
+    let topics = answer["topics"].as_array().into_iter().flatten();
+    let leaders = topics.filter_map(|topic| {
+        let mut partitions = topic["partitions"].as_array()?.clone();
+        partitions.sort_by_key(|partition| partition["partition"].as_i64());
+        let leaders = partitions
+            .iter()
+            .map(|partition| usize::try_from(partition["leader"].as_i64()?).ok());
+        Some((topic["topic"].as_str()?.to_owned(), leaders.collect()))
+    });
     Ok(leaders.collect())
 }
 

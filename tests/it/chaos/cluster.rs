@@ -29,6 +29,9 @@ use crate::support::zookeeper::Version;
 /// The topic that is written to.
 pub(super) const TOPIC: &str = "numbers";
 
+/// Partitions of the topics that come and go.
+pub(super) const BRIEF_PARTITIONS: usize = 3;
+
 /// Servers of the ensemble.
 const SERVERS: usize = 3;
 
@@ -130,31 +133,38 @@ impl Cluster {
         answers.find_map(|leaders| leaders.get(partition).copied().flatten())
     }
 
-    /// Every partition has a leader that some broker tells of and that itself says so.
-    pub(super) fn led(&self) -> Result<(), String> {
-        let told: Vec<Vec<Option<usize>>> = self
-            .brokers
-            .iter()
-            .filter_map(|broker| client::leaders(broker.address(), TOPIC).ok())
+    /// Every partition of `TOPIC` and of the topics that came since has a leader that some broker tells of and that itself
+    /// says so. Those who are away are not asked.
+    pub(super) fn led(&self, brief: &[String], away: &[usize]) -> Result<(), String> {
+        let mut topics = vec![(TOPIC, PARTITIONS)];
+        topics.extend(brief.iter().map(|topic| (topic.as_str(), BRIEF_PARTITIONS)));
+        let names: Vec<&str> = topics.iter().map(|(topic, _)| *topic).collect();
+        let there = || (0..BROKERS).filter(|id| !away.contains(id));
+        let told: Vec<_> = there()
+            .filter_map(|id| client::leaders_of(self.brokers[id].address(), &names).ok())
             .collect();
-        for partition in 0..PARTITIONS {
-            let named: BTreeSet<usize> = told
-                .iter()
-                .filter_map(|leaders| leaders.get(partition).copied().flatten())
-                .collect();
-            let leads = |id: &usize| {
-                client::leads(self.brokers[*id].address(), TOPIC, partition).map_err(|e| (*id, e))
-            };
-            if !named.iter().any(|id| leads(id).is_ok()) {
-                let why: Vec<_> = named.iter().map(leads).collect();
-                return Err(format!("nobody leads partition {partition}: {told:?} {why:?}"));
+        for (topic, partitions) in topics {
+            for partition in 0..partitions {
+                let named: BTreeSet<usize> = told
+                    .iter()
+                    .filter_map(|leaders| leaders.get(topic)?.get(partition).copied().flatten())
+                    .filter(|id| there().any(|other| other == *id))
+                    .collect();
+                let leads = |id: &usize| {
+                    client::leads(self.brokers[*id].address(), topic, partition).map_err(|e| (*id, e))
+                };
+                if !named.iter().any(|id| leads(id).is_ok()) {
+                    let why: Vec<_> = named.iter().map(leads).collect();
+                    let told: Vec<_> = told.iter().map(|leaders| leaders.get(topic)).collect();
+                    return Err(format!("nobody leads {topic}-{partition}: {told:?} {why:?}"));
+                }
             }
         }
         Ok(())
     }
 
     /// All replicas of all partitions are in sync, all brokers agree on who leads, and nothing is left to be done.
-    pub(super) fn settled(&self) -> Result<(), String> {
+    pub(super) fn settled(&self, brief: &[String]) -> Result<(), String> {
         let mut told = Vec::new();
         for (id, broker) in self.brokers.iter().enumerate() {
             let leaders = client::leaders(broker.address(), TOPIC);
@@ -170,32 +180,19 @@ impl Cluster {
             }
         }
         // Last, because looking takes long.
-        self.settled_in(&znodes::try_tree(&self.connect)?)
-    }
-
-    fn settled_in(&self, tree: &[Znode]) -> Result<(), String> {
+        let tree = znodes::try_tree(&self.connect)?;
         if let Some(wish) = tree.iter().find(|node| is_wish(&node.path)) {
             return Err(format!("{wish:?} is not done"));
         }
-        for (partition, replicas) in assignment(tree)? {
-            let path = format!("/brokers/topics/{TOPIC}/partitions/{partition}/state");
-            let state = json(tree, &path)?;
-            let mut isr = numbers(&state["isr"]);
-            isr.sort_unstable();
-            let mut assigned = replicas.clone();
-            assigned.sort_unstable();
-            if isr != assigned || state["leader"].as_i64() == Some(-1) {
-                return Err(format!(
-                    "partition {partition} on {replicas:?} is not in sync: {state}"
-                ));
-            }
-        }
-        Ok(())
+        settled_in(&tree, TOPIC, PARTITIONS)?;
+        brief
+            .iter()
+            .try_for_each(|topic| settled_in(&tree, topic, BRIEF_PARTITIONS))
     }
 
     /// The brokers that have each partition.
     pub(super) fn assignment(&self) -> Result<Vec<(usize, Vec<usize>)>, String> {
-        assignment(&znodes::try_tree(&self.connect)?)
+        assignment(&znodes::try_tree(&self.connect)?, TOPIC, PARTITIONS)
     }
 
     /// The directories of a topic that are still on some broker.
@@ -277,14 +274,32 @@ fn numbers(list: &Value) -> Vec<usize> {
     list.filter_map(|id| usize::try_from(id.as_u64()?).ok()).collect()
 }
 
-fn assignment(tree: &[Znode]) -> Result<Vec<(usize, Vec<usize>)>, String> {
-    let topic = json(tree, &format!("/brokers/topics/{TOPIC}"))?;
-    let replicas = |partition: usize| numbers(&topic["partitions"][partition.to_string()]);
-    let all: Vec<_> = (0..PARTITIONS)
+/// All replicas of a topic are in sync.
+fn settled_in(tree: &[Znode], topic: &str, partitions: usize) -> Result<(), String> {
+    for (partition, replicas) in assignment(tree, topic, partitions)? {
+        let path = format!("/brokers/topics/{topic}/partitions/{partition}/state");
+        let state = json(tree, &path)?;
+        let mut isr = numbers(&state["isr"]);
+        isr.sort_unstable();
+        let mut assigned = replicas.clone();
+        assigned.sort_unstable();
+        if isr != assigned || state["leader"].as_i64() == Some(-1) {
+            return Err(format!(
+                "{topic}-{partition} on {replicas:?} is not in sync: {state}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn assignment(tree: &[Znode], topic: &str, partitions: usize) -> Result<Vec<(usize, Vec<usize>)>, String> {
+    let node = json(tree, &format!("/brokers/topics/{topic}"))?;
+    let replicas = |partition: usize| numbers(&node["partitions"][partition.to_string()]);
+    let all: Vec<_> = (0..partitions)
         .map(|partition| (partition, replicas(partition)))
         .collect();
     match all.iter().find(|(_, replicas)| replicas.len() != REPLICAS) {
-        Some(wrong) => Err(format!("{wrong:?} are not {REPLICAS} replicas")),
+        Some(wrong) => Err(format!("{topic}: {wrong:?} are not {REPLICAS} replicas")),
         None => Ok(all),
     }
 }

@@ -84,20 +84,19 @@ impl Fault {
         )
     }
 
-    /// Whether the others can do without the broker that it strikes, and know it: its session ends, or it is back at once.
-    /// Not one that goes on telling ZooKeeper which followers it has lost.
-    fn is_survived(self) -> bool {
+    /// Whether it ends the session of the broker that it strikes: whatever that one says, it leads nothing any more.
+    fn takes_away(self) -> bool {
         matches!(
             self,
-            Self::Kill
-                | Self::Bounce
-                | Self::Stop
-                | Self::Freeze
-                | Self::Stall
-                | Self::CutFromZooKeeper
-                | Self::CutOff
-                | Self::Resignation
+            Self::Kill | Self::Stop | Self::Freeze | Self::CutFromZooKeeper | Self::CutOff
         )
+    }
+
+    /// Whether the others can do without what it strikes, and know it: the session ends, or it is back at once. Not a
+    /// broker that goes on telling ZooKeeper which followers it has lost.
+    fn is_survived(self) -> bool {
+        let soon_over = matches!(self, Self::Bounce | Self::Stall | Self::Resignation);
+        soon_over || self.takes_away() || self == Self::ZooKeeperLeader
     }
 }
 
@@ -193,10 +192,19 @@ impl Round {
 }
 
 impl Round {
-    /// Whether every partition that had all its replicas in sync has to have a leader before anything is mended.
+    /// Whether every partition that had all its replicas in sync has to have a leader before anything is mended: at most
+    /// one broker of them is away, so that `min.insync.replicas` are there, and so is a majority of the ensemble.
     pub(super) fn is_survived(&self) -> bool {
-        let brokers = self.blows.iter().filter(|blow| blow.fault != Fault::Resignation);
+        let brokers = self
+            .blows
+            .iter()
+            .filter(|blow| blow.fault != Fault::Resignation && !blow.fault.is_of_zookeeper());
         brokers.count() <= 1 && self.blows.iter().all(|blow| blow.fault.is_survived())
+    }
+
+    /// Whether it takes a broker away until it is mended.
+    pub(super) fn takes_away(&self) -> bool {
+        self.blows.iter().any(|blow| blow.fault.takes_away())
     }
 }
 

@@ -1,10 +1,16 @@
 //! One round after the other, and what is demanded of each.
+//!
+//! Every partition of every topic that is not being deleted has a leader that accepts messages within the limit: counted
+//! from when all is mended and the ensemble serves; and where the rest can do without what is away (`is_survived`), before
+//! anything is mended, counted from the last fault, with the time of a session on top.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
 
+use super::cluster::BRIEF_PARTITIONS;
 use super::cluster::Cluster;
 use super::cluster::TOPIC;
 use super::load::Load;
@@ -12,6 +18,7 @@ use super::number;
 use super::plan::Fault;
 use super::plan::PARTITIONS;
 use super::plan::Round;
+use super::plan::SESSION;
 use super::plan::Wish;
 use super::verdict::Verdict;
 use crate::support::eventually::eventually;
@@ -52,12 +59,48 @@ struct Summary {
     rounds: usize,
     faults: BTreeMap<Fault, usize>,
     wishes: BTreeMap<&'static str, usize>,
-    /// The slowest return of leaders, and when.
-    slowest: (Duration, usize),
-    /// The slowest return of producers while one broker was away.
-    slowest_failover: (Duration, usize),
-    /// Rounds after which leaders came back too late.
+    /// Of leaders, after all was mended.
+    mended: Slowest,
+    /// Of leaders, from the last fault on, with nothing mended.
+    survived: Slowest,
+    /// Rounds in which leaders were asked for with nothing mended.
+    rounds_survived: usize,
+    /// Of acknowledgements for all producers, after there were leaders.
+    progress: Slowest,
+    /// Rounds in which leaders came back too late.
     late: Vec<String>,
+    verdicts: usize,
+}
+
+/// The longest that something took, and in which round.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Slowest {
+    took: Duration,
+    round: usize,
+}
+
+impl Slowest {
+    fn note(&mut self, took: Duration, round: &Round) {
+        let round = round.number;
+        *self = (*self).max(Self { took, round });
+    }
+}
+
+impl fmt::Display for Slowest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{:.1} s (round {})",
+            self.took.as_secs_f64(),
+            self.round
+        )
+    }
+}
+
+/// How long there was a partition without a leader, and what was last seen of it.
+struct Leaders {
+    took: Duration,
+    last: String,
 }
 
 impl Rounds {
@@ -67,7 +110,7 @@ impl Rounds {
         let java = usize::try_from(number("GREGOR_CHAOS_JAVA", 0)).unwrap();
         let cluster = Cluster::start(lan, Version::Installed, java);
         cluster.create(TOPIC, PARTITIONS);
-        eventually("all replicas are in sync", SETTLE, || cluster.settled());
+        eventually("all replicas are in sync", SETTLE, || cluster.settled(&[]));
         let load = Load::start(cluster.addresses());
         Self {
             seed,
@@ -115,8 +158,12 @@ impl Rounds {
         let struck_at = Instant::now();
         wait(round.hold);
         let over = if self.in_sync && round.is_survived() {
-            let took = self.survived(round, struck_at)?;
-            format!(", all acknowledged {:.1} s after it began", took.as_secs_f64())
+            let away = if round.takes_away() { &struck[..] } else { &[] };
+            let took = self.survived(round, struck_at, away)?;
+            format!(
+                ", led without it {:.1} s after the last fault",
+                took.as_secs_f64()
+            )
         } else {
             String::new()
         };
@@ -127,12 +174,14 @@ impl Rounds {
         }
         self.cluster.ensemble.wait_until_it_serves();
         self.cluster.revive()?;
-        let leaders = self.leaders(round)?;
-        let progress = self.progress()?;
+        let leaders = self.leaders(Instant::now(), &[])?;
+        self.judge(&leaders, self.leader_limit, round);
+        self.summary.mended.note(leaders.took, round);
+        let progress = self.progress(round)?;
         let mut line = format!(
             "{round} {done}: {:.1} s{over}, leaders {:.1} s, all acknowledged {:.1} s",
             held.as_secs_f64(),
-            leaders.as_secs_f64(),
+            leaders.took.as_secs_f64(),
             progress.as_secs_f64()
         );
         self.in_sync = round.settle || verdict_due;
@@ -145,6 +194,7 @@ impl Rounds {
             self.load.rest()?;
             self.settle()?;
             self.verdict.reach(&self.cluster, &self.load)?;
+            self.summary.verdicts += 1;
             self.load.go_on();
             line += &format!(
                 ", checked {} in {:.1} s",
@@ -182,14 +232,14 @@ impl Rounds {
             }
             Some(Wish::Create) => {
                 let topic = format!("round-{}", round.number);
-                self.cluster.create(&topic, 3);
+                self.cluster.create(&topic, BRIEF_PARTITIONS);
                 self.topics.push(topic);
                 "creations"
             }
             Some(Wish::Delete) => {
                 let topic = self.topics.pop().unwrap_or_else(|| {
                     let topic = format!("brief-{}", round.number);
-                    self.cluster.create(&topic, 3);
+                    self.cluster.create(&topic, BRIEF_PARTITIONS);
                     topic
                 });
                 self.cluster.topics(&["--delete", "--topic", &topic]);
@@ -208,43 +258,45 @@ impl Rounds {
         *self.summary.wishes.entry(name).or_default() += 1;
     }
 
-    /// Every partition has a leader again; how long that took.
-    fn leaders(&mut self, round: &Round) -> Result<Duration, String> {
-        let mended = Instant::now();
+    /// Every partition has a leader again, without those who are away.
+    fn leaders(&mut self, since: Instant, away: &[usize]) -> Result<Leaders, String> {
         let mut last = String::new();
-        let led = within(SETTLE, || match self.cluster.led() {
-            Ok(()) => Some(mended.elapsed()),
+        let led = within(SETTLE, || match self.cluster.led(&self.topics, away) {
+            Ok(()) => Some(since.elapsed()),
             Err(state) => {
-                last = self.cluster.revive().err().unwrap_or(state);
+                // One that was told to stop has ended, and is to stay away.
+                let ended = away.is_empty().then(|| self.cluster.revive().err());
+                last = ended.flatten().unwrap_or(state);
                 None
             }
         });
-        let took = led.ok_or_else(|| format!("not within {SETTLE:?}: {last}"))?;
-        self.judge(took, round, &last);
-        self.summary.slowest = self.summary.slowest.max((took, round.number));
-        Ok(took)
+        let took = led.ok_or_else(|| format!("no leaders within {SETTLE:?}: {last}"))?;
+        Ok(Leaders { took, last })
     }
 
-    /// Every partition can be written to although nothing is mended; how long that took.
-    fn survived(&mut self, round: &Round, struck_at: Instant) -> Result<Duration, String> {
+    /// Every partition has a leader and can be written to although nothing is mended; how long it had none.
+    fn survived(&mut self, round: &Round, struck_at: Instant, away: &[usize]) -> Result<Duration, String> {
+        let leaders = self.leaders(struck_at, away)?;
+        self.judge(&leaders, SESSION + self.leader_limit, round);
+        self.summary.survived.note(leaders.took, round);
+        self.summary.rounds_survived += 1;
         // Sessions have ended by now: what is acknowledged is acknowledged by those who are left.
-        self.progress()?;
-        // How long clients take is reported, and bounded by what `progress` waits: the limit is for what is mended.
-        let took = struck_at.elapsed();
-        self.summary.slowest_failover = self.summary.slowest_failover.max((took, round.number));
-        Ok(took)
+        self.progress(round)?;
+        Ok(leaders.took)
     }
 
-    fn judge(&mut self, took: Duration, round: &Round, last: &str) {
-        if took > self.leader_limit {
-            let late = format!("{round}: leaders only after {:.1} s: {last}", took.as_secs_f64());
+    fn judge(&mut self, leaders: &Leaders, limit: Duration, round: &Round) {
+        let Leaders { took, last } = leaders;
+        if *took > limit {
+            let (took, limit) = (took.as_secs_f64(), limit.as_secs());
+            let late = format!("{round}: leaders only after {took:.1} s instead of {limit} s: {last}");
             report(&late);
             self.summary.late.push(late);
         }
     }
 
     /// Every producer gets an acknowledgement; how long that took.
-    fn progress(&mut self) -> Result<Duration, String> {
+    fn progress(&mut self, round: &Round) -> Result<Duration, String> {
         let asked = Instant::now();
         let before = self.load.progress();
         let mut still: Vec<usize> = Vec::new();
@@ -255,7 +307,10 @@ impl Rounds {
                 .collect();
             still.is_empty().then(|| asked.elapsed())
         });
-        gone_on.ok_or_else(|| format!("producers {still:?} get no acknowledgement within {PROGRESS:?}"))
+        let took = gone_on
+            .ok_or_else(|| format!("producers {still:?} get no acknowledgement within {PROGRESS:?}"))?;
+        self.summary.progress.note(took, round);
+        Ok(took)
     }
 
     /// All replicas are in sync and all wishes fulfilled; how long that took.
@@ -279,7 +334,7 @@ impl Rounds {
                 return Err(format!("{} is still there", left.display()));
             }
         }
-        self.cluster.settled()
+        self.cluster.settled(&self.topics)
     }
 
     fn wrong(&self, why: &str) -> ! {
@@ -294,22 +349,29 @@ impl Rounds {
             rounds,
             faults,
             wishes,
-            slowest: (slowest, at),
-            slowest_failover: (failover, failed_over_at),
+            mended,
+            survived,
+            rounds_survived,
+            progress,
             late,
+            verdicts,
         } = &self.summary;
         let book = self.load.book();
+        let blows: usize = faults.values().sum();
         format!(
-            "seed {}: {rounds} of {count} rounds, faults {faults:?}, {wishes:?}\n\
-             {} messages acknowledged, all of them there and in order; {} requests failed, {} messages are there twice \
-             because they were sent twice\nslowest leaders: {:.1} s, in round {at}; producers without one of the brokers: {:.1} s, in \
-             round {failed_over_at}; too late: {late:#?}",
+            "seed {}: {rounds} of {count} rounds\n{blows} faults: {faults:?}; meanwhile {wishes:?}\n\
+             {} messages acknowledged, all of them there and in order, and replicas equal, at each of {verdicts} looks; \
+             {} messages in the logs, {} of them a second time because they were sent again; {} requests failed\n\
+             slowest: leaders {mended} after all was mended, {survived} after the last fault with nothing mended (asked in \
+             {rounds_survived} rounds, a session's {SESSION:?} included), all producers acknowledged {progress} after that\n\
+             leaders too late (limit {:?}) in {} rounds: {late:#?}",
             self.seed,
             book.acknowledged,
-            book.failed,
+            self.verdict.messages,
             self.verdict.duplicates,
-            slowest.as_secs_f64(),
-            failover.as_secs_f64(),
+            book.failed,
+            self.leader_limit,
+            late.len(),
         )
     }
 }

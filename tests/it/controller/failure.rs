@@ -71,15 +71,7 @@ fn dead_replicas_leave_the_in_sync_set() {
     let connect = cluster.connect.clone();
     create(&connect, "t", "1:2,2:1");
     create(&connect, "alone", "2");
-    let safe = ["--config", "unclean.leader.election.enable=false"];
-    let arguments = ["topics", "--zookeeper", &connect, "--create", "--topic", "safe"];
-    let arguments: Vec<&str> = arguments
-        .into_iter()
-        .chain(["--replica-assignment", "2"])
-        .chain(safe)
-        .collect();
-    reference::tool(&arguments, b"");
-    wait_for_state(&connect, "safe", 0, |state| state["leader"] == 2);
+    create_with(&connect, "safe", "2", &["unclean.leader.election.enable=false"]);
 
     cluster.java[1].kill();
     let followed = wait_for_state(&connect, "t", 0, |state| state["isr"] == json!([1]));

@@ -234,13 +234,19 @@ impl Cluster {
     /// Asserts that the logs of these brokers are the same, byte for byte.
     #[track_caller]
     pub(super) fn assert_equal_logs(&self, topic: &str, brokers: &[usize]) {
-        let bytes = |id: &usize| log_bytes(&self.brokers[*id].data().join(format!("{topic}-0")));
+        self.assert_equal(&format!("{topic}-0"), brokers);
+    }
+
+    /// The same of any partition, named like its directory.
+    #[track_caller]
+    pub(super) fn assert_equal(&self, partition: &str, brokers: &[usize]) {
+        let bytes = |id: &usize| log_bytes(&self.brokers[*id].data().join(partition));
         let first = bytes(&brokers[0]);
         assert!(!first.is_empty(), "there is something to compare");
         for id in &brokers[1..] {
             assert!(
                 first == bytes(id),
-                "{topic}: broker {id} has something else than {}",
+                "{partition}: broker {id} has something else than {}",
                 brokers[0]
             );
         }

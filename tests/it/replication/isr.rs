@@ -1,13 +1,21 @@
 //! Who is in sync, and what that means for those who produce.
 
+use std::cell::Cell;
+
 use rustix::process::Signal;
 
 use super::cluster::Cluster;
+use super::cluster::SOON;
 use super::follower::metric;
 use crate::support::Need;
 use crate::support::broker::Kind;
+use crate::support::eventually::eventually;
 use crate::support::have;
+use crate::support::proxy::Proxy;
+use crate::support::reference;
 use crate::support::znodes;
+use crate::support::zookeeper::Version;
+use crate::support::zookeeper::ZooKeeper;
 
 const SHRINKS: &str = "kafka_server_replicamanager_isrshrinks_total";
 const EXPANDS: &str = "kafka_server_replicamanager_isrexpands_total";
@@ -77,6 +85,69 @@ fn an_isr_can_be_changed_after_somebody_else_wrote_it() {
     cluster.brokers[2].signal(Signal::CONT);
     cluster.wait_for_isr("version", 0, &[1, 2]);
     assert_eq!(cluster.state("version", 0)["leader_epoch"], epoch);
+}
+
+/// KAFKA-2729 as it comes about: the leader's session ends, and goes on as another. Its controller may have missed that, or
+/// have moved the leadership and given it back; either way the ISR is changed as before.
+#[test]
+fn an_isr_can_be_changed_after_the_leaders_session_has_ended() {
+    if !have(&[Need::Reference, Need::Python, Need::Gregor]) {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    let proxy = runtime.block_on(Proxy::start(zookeeper.address()));
+    // Of the two, the one that leads.
+    let first = Cell::new(true);
+    let cluster = Cluster::with("session-ended", &[Kind::Gregor; 2], |setup| {
+        let setup = setup.set("zookeeper.session.timeout.ms", "30000");
+        if first.replace(false) {
+            setup.set("zookeeper.connect", format!("{}/session-ended", proxy.address()))
+        } else {
+            setup
+        }
+    });
+    cluster.create("ended", &[1, 2], &[]);
+    cluster.write(1, "ended", -1, &["a"]);
+    let end_session = || {
+        let created = || znodes::node(&cluster.connect, "/brokers/ids/1").map(|node| node.created);
+        let before = created();
+        runtime.block_on(proxy.expire());
+        eventually("it has registered anew", SOON, || match created() {
+            now @ Some(_) if now != before => Ok(()),
+            now => Err(format!("{before:?} {now:?}")),
+        });
+    };
+    let shrinks_and_grows = || {
+        cluster.brokers[2].freeze();
+        cluster.wait_for_isr("ended", 0, &[1]);
+        cluster.write(1, "ended", -1, &["alone"]);
+        cluster.brokers[2].signal(Signal::CONT);
+        cluster.wait_for_isr("ended", 0, &[1, 2]);
+        cluster.write(1, "ended", -1, &["together"]);
+    };
+
+    cluster.brokers[0].freeze();
+    end_session();
+    cluster.brokers[0].signal(Signal::CONT);
+    cluster.wait_for_leader("ended", 1);
+    shrinks_and_grows();
+
+    end_session();
+    cluster.wait_for_leader("ended", 2);
+    cluster.wait_for_isr("ended", 0, &[1, 2]);
+    cluster.write(2, "ended", -1, &["moved"]);
+    reference::tool(
+        &["preferred-replica-election", "--zookeeper", &cluster.connect],
+        b"",
+    );
+    cluster.wait_for_leader("ended", 1);
+    shrinks_and_grows();
+    cluster.wait_for_end("ended", &[1, 2], 6);
+    cluster.assert_equal_logs("ended", &[1, 2]);
 }
 
 /// A replica that is not in sync doesn't lead where the topic forbids it; the one that is comes back with everything.

@@ -70,9 +70,20 @@ impl Lan {
         ["nsenter".to_owned(), self.hosts[host].to_enter(), "--".to_owned()]
     }
 
-    /// From now on the calling thread reaches all hosts, and so do the threads and programs that it starts. There is no
-    /// way back.
-    pub(crate) fn enter(&self) {
+    /// Runs a test whose thread reaches all hosts, and so do the threads and programs that it starts. Whoever is in that
+    /// network stays there: it is a thread of its own.
+    pub(crate) fn run(self, test: impl FnOnce(Self) + Send + 'static) {
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        let inside = std::thread::Builder::new().name(name).spawn(move || {
+            self.enter();
+            test(self);
+        });
+        if let Err(panic) = inside.unwrap().join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
+    fn enter(&self) {
         let network = File::open(format!("/proc/{}/ns/net", self.hub.holder())).unwrap();
         move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
             .expect("enter the network");
