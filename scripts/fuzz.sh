@@ -1,12 +1,19 @@
 #!/usr/bin/env bash
 # Fuzzes what reads bytes from the network, the disk or ZooKeeper, and prints what came of it.
 #   scripts/fuzz.sh [TARGET|all] [EXECUTIONS]
+#   scripts/fuzz.sh --every-cut
 # Each target (tests/fuzz/fuzz_targets) runs for so many executions, 10,000,000 if not said otherwise, from inputs made of
 # tests/fixtures and whatever earlier runs have found (target/fuzz/corpus). An input that breaks a property ends its target,
 # stays in target/fuzz/artifacts and makes the exit status 1.
+# --every-cut cuts every fixture, whatever its size, and every input made of them at each of their bytes instead
+# (tests/fuzz_properties.rs, which the test suite runs with a sample of the cuts), and prints how many cuts that were.
 # GREGOR_FUZZ_SANITIZER: address finds misuse of memory in the crates we use, at a third of the speed; none by default.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+if [[ ${1:-} == --every-cut ]]; then
+  GREGOR_FUZZ_CUTS=every exec cargo test --locked --release --test fuzz_properties -- --nocapture
+fi
 
 folder=tests/fuzz
 build=${CARGO_TARGET_DIR:-target}/fuzz

@@ -1,7 +1,8 @@
 //! The properties of the fuzz targets, without a fuzzer: on inputs made of the fixtures, on those cut at every byte, and
 //! on some thousand mutations of them.
 //!
-//! The mutations are the same each time; `GREGOR_FUZZ_SEED` gives others, `GREGOR_FUZZ_MUTATIONS` more. `GREGOR_FUZZ_CUTS` cuts longer inputs at more places.
+//! The mutations are the same each time; `GREGOR_FUZZ_SEED` gives others, `GREGOR_FUZZ_MUTATIONS` more. `GREGOR_FUZZ_CUTS`
+//! cuts longer inputs at more places, with `every` at each byte: `scripts/fuzz.sh --every-cut`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,9 +22,11 @@ use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::panic::resume_unwind;
 use std::path::Path;
+use std::path::PathBuf;
 
 use targets::TARGETS;
 use targets::Target;
+use targets::truncation::KINDS;
 
 /// Mutations of each target's seeds.
 const MUTATIONS: usize = 3000;
@@ -32,6 +35,8 @@ const CUTS: usize = 100_000;
 /// The same for targets that compress, write files or read a whole configuration.
 const FEW_CUTS: usize = 5_000;
 const SLOW: [&str; 4] = ["message_sets", "gzip", "recovery", "configuration"];
+/// The same for whole fixtures, of which each kind has some hundred thousand bytes.
+const CUTS_OF_FIXTURES: usize = 1_000;
 /// Bytes that mean something somewhere: signs, greatest numbers, separators.
 const SPECIAL: &[u8] = b"\x00\x01\x7f\x80\xff\"{}[]:,\\\n\r =-0";
 
@@ -39,12 +44,24 @@ fn number<T: std::str::FromStr>(variable: &str) -> Option<T> {
     env::var(variable).ok()?.parse().ok()
 }
 
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
 fn target(name: &str) -> (Target, Vec<Vec<u8>>) {
     let target = TARGETS.into_iter().find(|target| target.name == name).unwrap();
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let seeds = (target.seeds)(&fixtures);
+    let seeds = (target.seeds)(&fixtures());
     assert!(seeds.len() > 1, "{name} has seeds");
     (target, seeds)
+}
+
+/// How far apart the places are at which so many bytes are cut.
+fn step(bytes: usize, cuts: usize) -> usize {
+    if env::var("GREGOR_FUZZ_CUTS").is_ok_and(|cuts| cuts == "every") {
+        1
+    } else {
+        bytes / number("GREGOR_FUZZ_CUTS").unwrap_or(cuts) + 1
+    }
 }
 
 /// Says which input it was, if the property does not hold.
@@ -60,7 +77,7 @@ fn check_all(name: &str) {
     let (target, seeds) = target(name);
     let bytes: usize = seeds.iter().map(Vec::len).sum();
     let cuts = if SLOW.contains(&name) { FEW_CUTS } else { CUTS };
-    let step = bytes / number("GREGOR_FUZZ_CUTS").unwrap_or(cuts) + 1;
+    let step = step(bytes, cuts);
     for (number, seed) in seeds.iter().enumerate() {
         check(&target, seed, format_args!("seed {number}"));
         for len in (number % step..seed.len()).step_by(step) {
@@ -81,6 +98,27 @@ fn check_all(name: &str) {
             format_args!("mutation {at} with GREGOR_FUZZ_SEED={random_seed}"),
         );
     }
+}
+
+/// Cuts every fixture of a kind, whatever its size.
+fn cut(name: &str) {
+    let kind = KINDS.into_iter().find(|kind| kind.name == name).unwrap();
+    let fixtures = (kind.fixtures)(&fixtures());
+    let bytes: usize = fixtures.iter().map(|whole| whole.len).sum();
+    let step = step(bytes, CUTS_OF_FIXTURES);
+    let mut cuts = 0;
+    for (number, whole) in fixtures.iter().enumerate() {
+        for len in (number % step..whole.len).step_by(step) {
+            let held = catch_unwind(AssertUnwindSafe(|| (whole.cut)(len)));
+            if let Err(panic) = held {
+                eprintln!("{name}: fixture {number} of {} bytes cut to {len}", whole.len);
+                resume_unwind(panic);
+            }
+            cuts += 1;
+        }
+    }
+    assert!(cuts > 0, "there is something to cut");
+    eprintln!("{name}: {} fixtures, {bytes} bytes, {cuts} cuts", fixtures.len());
 }
 
 fn mutated(seeds: &[Vec<u8>], random: &mut fastrand::Rng) -> Vec<u8> {
@@ -110,20 +148,25 @@ fn mutated(seeds: &[Vec<u8>], random: &mut fastrand::Rng) -> Vec<u8> {
     input
 }
 
-macro_rules! hold {
-    ($($name:ident)*) => {
+macro_rules! tests {
+    ($check:ident $all:ident $complete:ident $($name:ident)*) => {
         $(#[test]
         fn $name() {
-            check_all(stringify!($name));
+            $check(stringify!($name));
         })*
 
         #[test]
-        fn every_target_is_checked() {
-            let names = TARGETS.map(|target| target.name);
+        fn $complete() {
+            let names = $all.map(|one| one.name);
             assert_eq!(names, [$(stringify!($name)),*]);
         }
     };
 }
 
-hold!(frames requests request_bodies responses message_sets gzip snappy lz4 recovery checkpoints znodes properties
+tests!(check_all TARGETS every_target_is_checked
+    frames requests request_bodies responses message_sets gzip snappy lz4 recovery checkpoints znodes properties
     configuration group_offsets);
+
+tests!(cut KINDS every_kind_is_cut
+    cut_frames cut_requests cut_responses cut_sets cut_wrappers cut_segments cut_indexes cut_checkpoints cut_znodes
+    cut_group_offsets);

@@ -93,12 +93,13 @@ fn text(offsets: &BTreeMap<TopicPartition, i64>) -> String {
 fn parse(text: &str) -> Result<BTreeMap<TopicPartition, i64>, String> {
     let mut lines = text.lines();
     match lines.next().map(str::trim) {
-        None => return Ok(BTreeMap::new()),
+        // 0.8.2.2 starts on this, and on the next, and says nothing.
+        None => return Err("it is empty".to_owned()),
         Some(VERSION) => {}
         Some(other) => return Err(format!("version {other:?} is unknown")),
     }
     let Some(count) = lines.next() else {
-        return Ok(BTreeMap::new());
+        return Err("it ends after the version".to_owned());
     };
     let offsets = lines
         .map(|line| entry(line).ok_or_else(|| format!("line {line:?} is malformed")))
@@ -124,6 +125,7 @@ fn entry(line: &str) -> Option<(TopicPartition, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::testing::said_about;
 
     fn offsets(entries: &[(&str, i32, i64)]) -> BTreeMap<TopicPartition, i64> {
         entries
@@ -172,13 +174,13 @@ mod tests {
     #[test]
     fn blanks_are_read_as_0_8_reads_them() {
         assert_eq!(parse("0\n1\nt \t 0   10\n"), Ok(offsets(&[("t", 0, 10)])));
-        assert_eq!(parse(""), Ok(offsets(&[])));
-        assert_eq!(parse("0\n"), Ok(offsets(&[])));
     }
 
     #[test]
     fn malformed_files_hold_nothing() {
         for bad in [
+            "",
+            "0\n",
             "1\n1\nt 0 10\n",
             "0\n2\nt 0 10\n",
             "0\n0\nt 0 10\n",
@@ -193,7 +195,15 @@ mod tests {
         }
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("c");
-        fs::write(&path, b"0\n1\nt 0 \xff\n").unwrap();
-        assert_eq!(OffsetCheckpoint::new(path).read().unwrap(), offsets(&[]));
+        for (content, said) in [
+            (&b"0\n1\nt 0 \xff\n"[..], "malformed"),
+            (b"", "it is empty"),
+            (b"0\n", "it ends after the version"),
+        ] {
+            said_about(&path);
+            fs::write(&path, content).unwrap();
+            assert_eq!(OffsetCheckpoint::new(path.clone()).read().unwrap(), offsets(&[]));
+            assert!(said_about(&path).lines().last().unwrap().contains(said));
+        }
     }
 }

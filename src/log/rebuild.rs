@@ -90,6 +90,7 @@ pub(crate) fn rebuild(
     let mut progress = Walked::before(segment.base_offset());
     let mut indexed = 0;
     let mut reported = Instant::now();
+    let mut told = false;
     loop {
         let position = progress.walked.len;
         let due = position - indexed > config.index_interval_bytes;
@@ -117,8 +118,14 @@ pub(crate) fn rebuild(
                 })?;
                 indexed = position;
             }
-            // A wrapper that can't be opened stops the start of 0.8.2.2. The next message is as good for the
-            // index.
+            // Such a wrapper stops the start of 0.8.2.2. The next message is as good for the index.
+            Err(error) if due && !told && !matches!(error, message::Error::Crc { .. }) => {
+                told = true;
+                tracing::warn!(
+                    "{}: a wrapper that can't be opened is kept, at {position}: {error}",
+                    path.display()
+                );
+            }
             _ => {}
         }
         if reported.elapsed() > PROGRESS_INTERVAL {
@@ -138,6 +145,20 @@ pub(crate) fn rebuild(
 /// Cuts off what isn't whole. 0.8.2.2 leaves it there, appends after it, and readers get stuck. Nothing if
 /// the index is not about this segment.
 pub(crate) fn find_end(segment: &Segment) -> Result<Option<Walked>, Error> {
+    let Some(walked) = walk_end(segment)? else {
+        return Ok(None);
+    };
+    cut_to(segment, walked.len)?;
+    Ok(Some(walked))
+}
+
+/// One past the last offset of a segment, found as by [`find_end`], without changing anything.
+pub(crate) fn end_offset(segment: &Segment) -> Result<Option<i64>, Error> {
+    let end = |walked: Walked| walked.last_offset.map_or(segment.base_offset(), |last| last + 1);
+    Ok(walk_end(segment)?.map(end))
+}
+
+fn walk_end(segment: &Segment) -> Result<Option<Walked>, Error> {
     let path = segment.log().path();
     let file = segment.log().readable()?;
     let len = segment.len();
@@ -154,7 +175,6 @@ pub(crate) fn find_end(segment: &Segment) -> Result<Option<Walked>, Error> {
     if indexed.is_some() && progress.walked.last_offset.is_none() {
         return Ok(None);
     }
-    cut_to(segment, progress.walked.len)?;
     Ok(Some(progress.walked))
 }
 

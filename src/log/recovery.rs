@@ -3,6 +3,8 @@
 //! What 0.8.2.2 writes is opened as it does it. Where it refuses to start over something that can be mended
 //! without losing a message, it is mended, and the log says so.
 
+mod seams;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
@@ -75,6 +77,7 @@ pub(crate) fn load(
     let mut segments: Vec<_> = found.into_iter().map(|(segment, _)| segment).collect();
     let (end, doomed) = recover(&mut segments, unflushed_from, config)?;
     let end_offset = activate(&segments, end, config)?;
+    seams::report(directory, &segments, config);
     let recovery_point = match last_stop {
         LastStop::Clean => end_offset,
         LastStop::Unclean { recovery_point } => recovery_point.min(end_offset),

@@ -1,9 +1,13 @@
 //! What the tests of this module share: small logs, sets, and what is in them.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +16,7 @@ use tempfile::TempDir;
 use crate::log::Error;
 use crate::log::Log;
 use crate::log::LogConfig;
+use crate::log::lock;
 use crate::log::recovery::LastStop;
 use crate::message::Codec;
 use crate::message::entry::entries;
@@ -159,6 +164,42 @@ pub(crate) fn copy(from: &Path, to: &Path) {
 /// The file of `t-0`'s segment with this base offset.
 pub(crate) fn segment_file(directory: &TempDir, base_offset: i64, suffix: &str) -> PathBuf {
     super::segment::file_path(&directory.path().join("t-0"), base_offset, suffix)
+}
+
+/// What was logged about files below a directory, at warning level, since the first call of this function; by whatever
+/// thread.
+pub(crate) fn said_about(directory: &Path) -> String {
+    static SAID: OnceLock<Arc<Mutex<Vec<u8>>>> = OnceLock::new();
+    let said = SAID.get_or_init(|| {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let written = Arc::clone(&said);
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::WARN)
+            .with_ansi(false)
+            .with_writer(move || Appender(Arc::clone(&written)))
+            .init();
+        said
+    });
+    let said = lock(said).clone();
+    let directory = directory.to_str().unwrap();
+    let lines = str::from_utf8(&said).unwrap().lines();
+    lines
+        .filter(|line| line.contains(directory))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Writes to the end of shared bytes.
+struct Appender(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Appender {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        lock(&self.0).write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Waits for something that another thread does.

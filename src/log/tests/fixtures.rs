@@ -26,6 +26,8 @@ use crate::log::testing::contents;
 use crate::log::testing::copy;
 use crate::log::testing::files;
 use crate::log::testing::one;
+use crate::log::testing::said_about;
+use crate::message::entry::entries;
 use crate::types::TopicPartition;
 
 fn originals() -> PathBuf {
@@ -327,6 +329,7 @@ fn directories_without_a_restart_are_served_as_described() {
         "offsets-gzip",
         "compacted",
         "killed",
+        "default-index",
     ] {
         let fixture = Fixture::open(name);
         let logs = fixture.logs();
@@ -386,33 +389,96 @@ fn damage_that_0_8_makes_worse() {
     }
 }
 
-/// Directories on which 0.8.2.2 doesn't start and we do, with nothing lost, and why.
-const MENDED: &[(&str, &str)] = &[
+/// Where the next message goes below a clean marker: the offsets that 0.8.2.2 gave, though it put them behind fragments.
+#[test]
+fn damage_below_a_clean_marker_takes_appends() {
+    let fixture = Fixture::open("damaged-clean");
+    let logs = fixture.logs();
+    let produced = &fixture.expected["recovered_then_produced"];
+    for partition in fixture.partitions() {
+        let log = logs.get(&topic_partition(&partition)).unwrap();
+        let base_offset = log.append(one("next")).unwrap().base_offset;
+        assert_eq!(produced[&partition]["base_offset"], base_offset, "{partition}");
+        assert_eq!(contents(&log).last().unwrap().0, base_offset, "{partition}");
+    }
+}
+
+/// Directories on which 0.8.2.2 doesn't start and we do, with nothing lost; a word of what is said about it, and why.
+const MENDED: &[(&str, &str, &str)] = &[
     (
         "checkpoint-blank-line",
+        "line \"\" is malformed",
         "without recovery points everything is checked, nothing is lost",
     ),
-    ("checkpoint-count-high", "as above"),
-    ("checkpoint-count-low", "as above"),
-    ("checkpoint-not-a-number", "as above"),
-    ("checkpoint-two-fields", "as above"),
-    ("checkpoint-version-1", "as above"),
+    ("checkpoint-count-high", "1 entries instead of \"2\"", "as above"),
+    ("checkpoint-count-low", "1 entries instead of \"0\"", "as above"),
+    (
+        "checkpoint-not-a-number",
+        "line \"t 0 ten\" is malformed",
+        "as above",
+    ),
+    ("checkpoint-two-fields", "line \"t 0\" is malformed", "as above"),
+    ("checkpoint-version-1", "version \"1\" is unknown", "as above"),
     (
         "directory-not-a-number",
+        "t-x: ignored",
         "a directory that is no partition's is ignored",
     ),
-    ("directory-of-later-deletion", "as above"),
-    ("directory-without-dash", "as above"),
-    ("garbage-under-marker", "what is no entry is cut off"),
-    ("index-not-above-base", "an index is derived, and made anew"),
-    ("index-trailing-zeros", "as above"),
-    ("old-index-odd-length", "as above"),
-    ("log-name-not-a-number", "a file that is no segment is ignored"),
+    ("directory-of-later-deletion", "-delete: ignored", "as above"),
+    ("directory-without-dash", "lostfound: ignored", "as above"),
+    (
+        "garbage-under-marker",
+        "cutting 100 bytes",
+        "what is no entry is cut off",
+    ),
+    (
+        "index-not-above-base",
+        "making the index anew",
+        "an index is derived, and made anew",
+    ),
+    ("index-trailing-zeros", "making the index anew", "as above"),
+    ("old-index-odd-length", "no multiple of 8", "as above"),
+    (
+        "log-name-not-a-number",
+        "its name is no offset",
+        "a file that is no segment is ignored",
+    ),
     (
         "wrapper-not-decompressible",
+        "a wrapper that can't be opened is kept",
         "its checksum is right; the index does without it",
     ),
 ];
+
+/// The whole entries of the original's segments of `t-0`, up to what is no entry.
+fn stored(case: &Path) -> Vec<u8> {
+    let partition = case.join("t-0");
+    let segments = files(&partition)
+        .into_iter()
+        .map(|(path, _)| partition.join(path));
+    let segments = segments.filter(|path| {
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        stem.len() == 20 && path.extension().is_some_and(|extension| extension == "log")
+    });
+    let mut stored = Vec::new();
+    for segment in segments {
+        let bytes = fs::read(segment).unwrap();
+        let mut walk = entries(&bytes);
+        while walk.next().is_some_and(|entry| entry.is_ok()) {}
+        stored.extend_from_slice(&bytes[..bytes.len() - walk.rest().len()]);
+    }
+    stored
+}
+
+/// All bytes of a log's segments.
+fn bytes(log: &Log) -> Vec<u8> {
+    let segments = log.segments().unwrap().into_iter();
+    let partition = log.directory().join(log.topic_partition().to_string());
+    let segment = |base_offset: i64| partition.join(format!("{base_offset:020}.log"));
+    segments
+        .flat_map(|s| fs::read(segment(s.base_offset)).unwrap())
+        .collect()
+}
 
 #[test]
 fn what_0_8_refuses_is_mended_if_nothing_is_lost() {
@@ -420,18 +486,22 @@ fn what_0_8_refuses_is_mended_if_nothing_is_lost() {
     let mut refused = Vec::new();
     for (name, case) in expected["cases"].as_object().unwrap() {
         let directory = tempfile::tempdir().unwrap();
-        copy(&originals().join("refused").join(name), directory.path());
+        let original = originals().join("refused").join(name);
+        copy(&original, directory.path());
         let roots: Vec<String> = serde_json::from_value(case["roots"].clone()).unwrap();
-        let opened = Logs::open(&LogsConfig {
-            directories: roots.iter().map(|root| directory.path().join(root)).collect(),
-            defaults: LogConfig {
-                index_bytes: 10240,
-                ..LogConfig::default()
-            },
-            overrides: HashMap::new(),
-            recovery_threads: 1,
-        });
-        let logs = match opened {
+        let open = || {
+            Logs::open(&LogsConfig {
+                directories: roots.iter().map(|root| directory.path().join(root)).collect(),
+                defaults: LogConfig {
+                    index_bytes: 10240,
+                    ..LogConfig::default()
+                },
+                overrides: HashMap::new(),
+                recovery_threads: 1,
+            })
+        };
+        said_about(directory.path());
+        let logs = match open() {
             Ok(logs) => logs,
             Err(error) => {
                 assert_eq!(case["starts"], false, "{name}: {error}");
@@ -439,18 +509,16 @@ fn what_0_8_refuses_is_mended_if_nothing_is_lost() {
                 continue;
             }
         };
+        let said = said_about(directory.path());
         let starts = case["starts"] == true;
-        assert_ne!(starts, MENDED.iter().any(|(mended, _)| mended == name), "{name}");
+        let mended = MENDED.iter().find(|(mended, _, _)| mended == name);
+        assert_ne!(starts, mended.is_some(), "{name}");
+        if let Some((_, telling, _)) = mended {
+            assert!(said.contains(telling), "{name}: {said}");
+        }
         let log = logs.get(&TopicPartition::new("t", 0)).unwrap();
-        let bytes: u64 = log.segments().unwrap().iter().map(|segment| segment.size).sum();
-        let stored = files(&originals().join("refused").join(name).join("data/t-0"));
-        let stored: u64 = stored
-            .iter()
-            .filter(|(path, _)| path.ends_with(".log"))
-            .map(|file| file.1)
-            .sum();
-        let garbage = if name == "garbage-under-marker" { 100 } else { 0 };
-        assert_eq!(bytes, stored - garbage, "{name}");
+        let before = stored(&original.join("data"));
+        assert!(bytes(&log) == before, "{name}: other messages");
         logs.close().unwrap();
         if starts {
             let ours = files(&directory.path().join("data"));
@@ -464,9 +532,37 @@ fn what_0_8_refuses_is_mended_if_nothing_is_lost() {
                 assert!(ours.contains(&(path.clone(), size)), "{name}: {path} in {ours:?}");
             }
         }
+        drop((log, logs));
+        goes_on(&open().unwrap(), &before, name);
+        let logs = open().unwrap();
+        let after = bytes(&logs.get(&TopicPartition::new("t", 0)).unwrap());
+        assert!(after.len() > before.len() && after.starts_with(&before), "{name}");
+        let later = said_about(directory.path());
+        let later = later.strip_prefix(&said).unwrap();
+        // What is ignored is there still.
+        assert!(
+            later
+                .lines()
+                .all(|line| line.is_empty() || line.contains("ignored")),
+            "{name}: it is mended once, but then {later}"
+        );
     }
     let [("partition-in-two-roots", Error::DuplicatePartition { partition, .. })] = refused.as_slice() else {
         panic!("{refused:?}")
     };
     assert_eq!(partition.to_string(), "t-0");
+}
+
+/// Opened again after a clean stop it holds the same, and takes one more message; and stops.
+fn goes_on(logs: &Logs, before: &[u8], name: &str) {
+    let log = logs.get(&TopicPartition::new("t", 0)).unwrap();
+    assert!(bytes(&log) == before, "{name}: other messages when opened again");
+    let end = log.log_end_offset();
+    let appended = log.append(one("next")).unwrap();
+    assert_eq!(
+        (appended.base_offset, appended.end_offset),
+        (end, end + 1),
+        "{name}"
+    );
+    logs.close().unwrap();
 }

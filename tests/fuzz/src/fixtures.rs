@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -13,7 +14,8 @@ pub(super) struct Exchange {
     pub(super) response: Vec<u8>,
 }
 
-fn files(folder: &Path, extension: &str) -> Vec<Vec<u8>> {
+/// The files below a folder whose names end so, in order.
+fn paths(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut paths = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(folder) = open.pop() {
@@ -21,18 +23,23 @@ fn files(folder: &Path, extension: &str) -> Vec<Vec<u8>> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 open.push(path);
-            } else if path.extension().is_some_and(|found| found == extension) {
+            } else if path.to_string_lossy().ends_with(ending) {
                 paths.push(path);
             }
         }
     }
     paths.sort();
     assert!(!paths.is_empty(), "there are fixtures below {}", folder.display());
+    paths
+}
+
+fn files(folder: &Path, ending: &str) -> Vec<Vec<u8>> {
+    let paths = paths(folder, ending);
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
 fn lines(folder: &Path) -> Vec<Value> {
-    let files = files(folder, "jsonl");
+    let files = files(folder, ".jsonl");
     let texts = files.iter().map(|file| str::from_utf8(file).unwrap());
     texts
         .flat_map(str::lines)
@@ -76,35 +83,33 @@ pub(super) fn exchanges(fixtures: &Path) -> Vec<Exchange> {
 
 /// Message sets, as sent and as stored.
 pub(super) fn message_sets(fixtures: &Path) -> Vec<Vec<u8>> {
-    files(&fixtures.join("messages"), "bin")
+    files(&fixtures.join("messages"), ".bin")
 }
 
 /// Segments.
 pub(super) fn segments(fixtures: &Path) -> Vec<Vec<u8>> {
-    files(&fixtures.join("logs"), "log")
+    files(&fixtures.join("logs"), ".log")
 }
 
 /// Indexes of segments.
 pub(super) fn indexes(fixtures: &Path) -> Vec<Vec<u8>> {
-    files(&fixtures.join("logs"), "index")
+    files(&fixtures.join("logs"), ".index")
 }
 
 /// Files that hold an offset per partition.
 pub(super) fn checkpoints(fixtures: &Path) -> Vec<Vec<u8>> {
-    let mut found = Vec::new();
-    let mut open = vec![fixtures.join("logs")];
-    while let Some(folder) = open.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                open.push(path);
-            } else if path.to_string_lossy().ends_with("-checkpoint") {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found.iter().map(|path| fs::read(path).unwrap()).collect()
+    files(&fixtures.join("logs"), "-checkpoint")
+}
+
+/// Segments whose names say their base offset, with that, and their indexes if they have one.
+pub(super) fn named_segments(fixtures: &Path) -> Vec<(i64, Vec<u8>, Option<Vec<u8>>)> {
+    let segment = |path: &PathBuf| {
+        let base_offset = path.file_stem()?.to_str()?.parse().ok()?;
+        let index = fs::read(path.with_extension("index")).ok();
+        Some((base_offset, fs::read(path).unwrap(), index))
+    };
+    let paths = paths(&fixtures.join("logs"), ".log");
+    paths.iter().filter_map(segment).collect()
 }
 
 /// Path and content of every node that was not empty.

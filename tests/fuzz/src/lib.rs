@@ -2,7 +2,8 @@
 //! when it does not, and `seeds` that makes inputs of the fixtures.
 //!
 //! Two programs run them: cargo-fuzz, for as long as one likes (`scripts/fuzz.sh`), and `tests/fuzz_properties.rs`, with
-//! the seeds, their truncations and some thousand mutations, in seconds.
+//! the seeds, their truncations and some thousand mutations, in seconds. What every fixture must be when it is cut, and
+//! not only what holds for anything, is in [`truncation`].
 
 mod fixtures;
 mod input;
@@ -21,6 +22,7 @@ pub mod request_bodies;
 pub mod requests;
 pub mod responses;
 pub mod snappy;
+pub mod truncation;
 pub mod znodes;
 
 use std::path::Path;

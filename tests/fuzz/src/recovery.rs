@@ -44,10 +44,11 @@ thread_local! {
 }
 
 /// A segment as it is found.
-struct Found {
-    base_offset: i64,
-    log: Vec<u8>,
-    index: Option<Vec<u8>>,
+#[derive(Clone)]
+pub(super) struct Found {
+    pub(super) base_offset: i64,
+    pub(super) log: Vec<u8>,
+    pub(super) index: Option<Vec<u8>>,
 }
 
 /// What must be left of it.
@@ -86,7 +87,7 @@ pub fn holds(input: &[u8]) {
         lay_out(directory.path(), &found);
         let log = open(directory.path(), last_stop, 256 * input.len());
         if choice & UNCLEAN != 0 && nothing_flushed {
-            is_what_was_sound(&log, &left(&found));
+            is_what_was_left(&log, &left(&found, is_sound));
         } else {
             can_be_walked(&log);
         }
@@ -117,6 +118,28 @@ pub fn holds(input: &[u8]) {
             again.close().unwrap();
         }
     });
+}
+
+/// Opens one segment, after a crash and after a clean stop: what is left are its first whole entries, in the former case
+/// up to the first that has another checksum.
+pub(super) fn is_prefix(found: &Found) {
+    let found = std::slice::from_ref(found);
+    let first = found[0].base_offset;
+    let crash = (
+        LastStop::Unclean {
+            recovery_point: first,
+        },
+        left(found, is_sound),
+    );
+    let clean_stop = (LastStop::Clean, left(found, |_| true));
+    for (last_stop, left) in [crash, clean_stop] {
+        DIRECTORY.with(|directory| {
+            lay_out(directory.path(), found);
+            let log = open(directory.path(), last_stop, 256 * found[0].log.len());
+            is_what_was_left(&log, &left);
+            can_be_appended_to(&log);
+        });
+    }
 }
 
 fn found(choice: u8, rest: &mut Input<'_>) -> Vec<Found> {
@@ -175,7 +198,8 @@ fn open(directory: &Path, last_stop: LastStop, memory: usize) -> Log {
     opened.expect("whatever is in the files, the log opens")
 }
 
-fn left(found: &[Found]) -> Vec<Left> {
+/// The entries up to the first that is not whole, does not follow, or that this does not keep.
+fn left(found: &[Found], keeps: fn(&[u8]) -> bool) -> Vec<Left> {
     let mut all = Vec::new();
     for segment in found {
         let mut left = Left {
@@ -187,7 +211,7 @@ fn left(found: &[Found]) -> Vec<Left> {
         for (start, end) in bounds(&segment.log) {
             let entry = &segment.log[start..end];
             let offset = offset(entry);
-            if !is_sound(entry) || offset < least || offset == i64::MAX {
+            if !keeps(entry) || offset < least || offset == i64::MAX {
                 break;
             }
             least = offset + 1;
@@ -220,7 +244,7 @@ fn seen(log: &Log) -> Seen {
     }
 }
 
-fn is_what_was_sound(log: &Log, left: &[Left]) {
+fn is_what_was_left(log: &Log, left: &[Left]) {
     let last = left.last().unwrap();
     let expected = Seen {
         start_offset: left[0].base_offset,

@@ -24,25 +24,43 @@ pub(super) fn memory(len: usize) -> usize {
     48 * len + 8192
 }
 
+macro_rules! with_every_api {
+    ($macro:ident) => {
+        $macro!(Produce Fetch ListOffsets Metadata LeaderAndIsr StopReplica UpdateMetadata ControlledShutdown
+            OffsetCommit OffsetFetch ConsumerMetadata JoinGroup Heartbeat)
+    };
+}
+
 pub(super) fn says_the_same_again(header: &RequestHeader, request: &Request, input: &[u8]) {
-    macro_rules! again {
+    let frame = encoded(header, request);
+    let (known, again) = decode_request(frame[..].into()).unwrap();
+    assert_eq!(known.correlation_id, header.correlation_id);
+    assert_eq!(known.client_id, header.client_id);
+    macro_rules! same {
+        ($($api:ident)*) => {
+            match (request, again) {
+                $((Request::$api(request), Request::$api(again)) => assert_eq!(&again, request),)*
+                (_, again) => panic!("{again:?} is of another API"),
+            }
+        };
+    }
+    with_every_api!(same);
+    is_refused_when_cut(&frame, input);
+}
+
+/// A request as a frame without its size.
+pub(super) fn encoded(header: &RequestHeader, request: &Request) -> Vec<u8> {
+    macro_rules! encode {
         ($($api:ident)*) => {
             match request {
                 $(Request::$api(request) => {
-                    let encoded = encode_request(header.correlation_id, header.client_id.as_deref(), request);
-                    let frame = encoded.get(4..).unwrap();
-                    let (known, again) = decode_request(frame.into()).unwrap();
-                    assert_eq!(known.correlation_id, header.correlation_id);
-                    assert_eq!(known.client_id, header.client_id);
-                    let Request::$api(again) = again else { panic!("{again:?} is of another API") };
-                    assert_eq!(&again, request);
-                    is_refused_when_cut(frame, input);
+                    encode_request(header.correlation_id, header.client_id.as_deref(), request)
                 })*
             }
         };
     }
-    again!(Produce Fetch ListOffsets Metadata LeaderAndIsr StopReplica UpdateMetadata ControlledShutdown OffsetCommit
-        OffsetFetch ConsumerMetadata JoinGroup Heartbeat);
+    let encoded = with_every_api!(encode);
+    encoded.get(4..).unwrap().to_vec()
 }
 
 /// Every byte that is written is needed. The input decides where to cut.

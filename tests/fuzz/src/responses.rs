@@ -30,28 +30,51 @@ use super::input::Input;
 use super::requests::memory;
 use super::within;
 
+/// Calls a function for the type of an API's responses; another one for those of fetches, which may come from files.
+macro_rules! for_api {
+    ($api:expr, $function:ident, $fetch:expr) => {
+        match $api {
+            ApiKey::Produce => $function::<ProduceResponse>,
+            ApiKey::Fetch => $fetch,
+            ApiKey::ListOffsets => $function::<ListOffsetsResponse>,
+            ApiKey::Metadata => $function::<MetadataResponse>,
+            ApiKey::LeaderAndIsr => $function::<LeaderAndIsrResponse>,
+            ApiKey::StopReplica => $function::<StopReplicaResponse>,
+            ApiKey::UpdateMetadata => $function::<UpdateMetadataResponse>,
+            ApiKey::ControlledShutdown => $function::<ControlledShutdownResponse>,
+            ApiKey::OffsetCommit => $function::<OffsetCommitResponse>,
+            ApiKey::OffsetFetch => $function::<OffsetFetchResponse>,
+            ApiKey::ConsumerMetadata => $function::<ConsumerMetadataResponse>,
+            ApiKey::JoinGroup => $function::<JoinGroupResponse>,
+            ApiKey::Heartbeat => $function::<HeartbeatResponse>,
+        }
+    };
+}
+
+fn api(number: u8) -> ApiKey {
+    ApiKey::ALL[usize::from(number) % ApiKey::ALL.len()]
+}
+
 pub fn holds(input: &[u8]) {
     let mut input = Input(input);
-    let api = ApiKey::ALL[usize::from(input.byte()) % ApiKey::ALL.len()];
-    let frame = input.0;
-    let holds = match api {
-        ApiKey::Produce => holds_for::<ProduceResponse>,
-        ApiKey::Fetch => {
-            return holds_as(frame, |response: FetchResponse<Bytes>, id| response.encode(id));
-        }
-        ApiKey::ListOffsets => holds_for::<ListOffsetsResponse>,
-        ApiKey::Metadata => holds_for::<MetadataResponse>,
-        ApiKey::LeaderAndIsr => holds_for::<LeaderAndIsrResponse>,
-        ApiKey::StopReplica => holds_for::<StopReplicaResponse>,
-        ApiKey::UpdateMetadata => holds_for::<UpdateMetadataResponse>,
-        ApiKey::ControlledShutdown => holds_for::<ControlledShutdownResponse>,
-        ApiKey::OffsetCommit => holds_for::<OffsetCommitResponse>,
-        ApiKey::OffsetFetch => holds_for::<OffsetFetchResponse>,
-        ApiKey::ConsumerMetadata => holds_for::<ConsumerMetadataResponse>,
-        ApiKey::JoinGroup => holds_for::<JoinGroupResponse>,
-        ApiKey::Heartbeat => holds_for::<HeartbeatResponse>,
-    };
-    holds(frame);
+    let holds = for_api!(api(input.byte()), holds_for, holds_for_fetch);
+    holds(input.0);
+}
+
+fn holds_for_fetch(frame: &[u8]) {
+    holds_as(frame, |response: FetchResponse<Bytes>, id| response.encode(id));
+}
+
+/// Whether a seed is read.
+pub(super) fn is_read(seed: &[u8]) -> bool {
+    let mut seed = Input(seed);
+    let is_read = for_api!(api(seed.byte()), is_read_as, is_read_as::<FetchResponse<Bytes>>);
+    is_read(seed.0)
+}
+
+fn is_read_as<R: DecodeResponse>(frame: &[u8]) -> bool {
+    let frame = Bytes::copy_from_slice(frame);
+    within(memory(frame.len()), || decode_response::<R>(frame)).is_ok()
 }
 
 fn holds_for<R: DecodeResponse + Into<Response> + Clone + PartialEq + Debug>(frame: &[u8]) {
@@ -90,12 +113,17 @@ fn in_memory(frame: ResponseFrame) -> Bytes {
 }
 
 pub fn seeds(folder: &Path) -> Vec<Vec<u8>> {
+    let mut seeds = all(folder);
+    seeds.retain(|seed| seed.len() < 10_000);
+    seeds
+}
+
+/// Every answer.
+pub(super) fn all(folder: &Path) -> Vec<Vec<u8>> {
     let seed = |exchange: fixtures::Exchange| {
         let api = exchange.request.get(1)?;
         (!exchange.response.is_empty()).then(|| [vec![*api], exchange.response].concat())
     };
     let exchanges = fixtures::exchanges(folder).into_iter();
-    let mut seeds: Vec<_> = exchanges.filter_map(seed).collect();
-    seeds.retain(|seed| seed.len() < 10_000);
-    seeds
+    exchanges.filter_map(seed).collect()
 }
