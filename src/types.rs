@@ -128,14 +128,49 @@ mod tests {
         }
     }
 
+    /// Where a hash falls among each of the tables' counts of partitions.
+    fn falls(hash: i32) -> serde_json::Value {
+        [1, 2, 3, 4, 5, 7, 8, 10, 12, 16, 50, 100, 1000]
+            .map(|count| java_abs(hash) % count)
+            .to_vec()
+            .into()
+    }
+
+    /// `DefaultPartitioner` of the Scala producer, for keys that are strings.
+    #[test]
+    fn strings_hash_and_fall_as_in_the_scala_producer() {
+        let rows = table("partitions-strings");
+        assert_eq!(rows.len(), 213);
+        for row in rows {
+            let hash = java_hash(row["key"].as_str().unwrap());
+            assert_eq!(i64::from(hash), row["string_hash"], "{row}");
+            assert_eq!(falls(hash), row["old_default"], "{row}");
+        }
+    }
+
+    /// `ByteArrayPartitioner` of the Scala producer, but for the hash of an array, which nothing here takes.
+    #[test]
+    fn hashes_of_arrays_fall_as_in_the_scala_producer() {
+        let rows = table("partitions-bytes");
+        assert_eq!(rows.len(), 228);
+        for row in rows {
+            let hash = i32::try_from(row["array_hash"].as_i64().unwrap()).unwrap();
+            assert_eq!(falls(hash), row["old_byte_array"], "{row}");
+        }
+    }
+
     #[test]
     fn the_reference_allows_the_same_names() {
+        let mut names = 0;
         for row in table("names") {
+            // It throws where there is no name, which can't come up here.
             let Some(name) = row["name"].as_str() else {
                 continue;
             };
             assert_eq!(is_legal_topic_name(name), row["topic_error"].is_null(), "{row}");
+            names += 1;
         }
+        assert_eq!(names, 60);
     }
 
     #[test]

@@ -31,6 +31,7 @@ use crate::broker::topic_configs::TopicConfigs;
 use crate::controller::ControllerHandle;
 use crate::log::LogConfig;
 use crate::log::Logs;
+use crate::log::WallClock;
 use crate::metrics::Metrics;
 use crate::replication::ControllerEpoch;
 use crate::replication::HighWatermarks;
@@ -53,6 +54,7 @@ pub(crate) struct Foundation {
     pub(crate) topics: usize,
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) metadata: Arc<MetadataCache>,
+    pub(crate) clock: Arc<WallClock>,
     pub(crate) shutdown: Shutdown,
     /// The limit of open files, before and after it was raised.
     pub(crate) open_files: (u64, u64),
@@ -132,6 +134,7 @@ impl Foundation {
             sessions,
             logs,
             partitions,
+            clock,
             shutdown,
             ..
         } = self;
@@ -157,7 +160,7 @@ impl Foundation {
                 logs,
                 partitions,
                 offsets,
-                clock: Arc::default(),
+                clock,
             },
             &shutdown,
         );
@@ -209,6 +212,7 @@ pub(crate) async fn lay_foundation(
         topics,
         partitions: Arc::new(partitions),
         metadata: Arc::default(),
+        clock: Arc::default(),
         shutdown,
         open_files,
     })

@@ -155,8 +155,9 @@ impl Broker {
         // An election that takes longer goes on in the background; only its order with the registration is lost.
         let _ = timeout(config.zookeeper.session_timeout, round_over).await;
         let partitions = Arc::clone(&foundation.partitions);
+        let clock = Arc::clone(&foundation.clock);
         self.tasks
-            .spawn(configs.follow_changes(partitions, shutdown.clone()));
+            .spawn(configs.follow_changes(partitions, clock, shutdown.clone()));
 
         let registered = registration.register(shutdown).await?;
         foundation.mark_directories().await?;

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use std::time::SystemTime;
 
 use crate::log::LogConfig;
+use crate::log::WallClock;
 use crate::replication::Partitions;
 use crate::shutdown::Shutdown;
 use crate::types::is_legal_topic_name;
@@ -57,14 +57,19 @@ impl TopicConfigs {
     }
 
     /// Applies changes for as long as the broker runs.
-    pub(crate) async fn follow_changes(self, partitions: Arc<Partitions>, mut shutdown: Shutdown) {
+    pub(crate) async fn follow_changes(
+        self,
+        partitions: Arc<Partitions>,
+        clock: Arc<WallClock>,
+        mut shutdown: Shutdown,
+    ) {
         tokio::select! {
             () = shutdown.requested() => {}
-            () = self.follow_in_every_session(&partitions) => {}
+            () = self.follow_in_every_session(&partitions, &clock) => {}
         }
     }
 
-    async fn follow_in_every_session(&self, partitions: &Partitions) {
+    async fn follow_in_every_session(&self, partitions: &Partitions, clock: &WallClock) {
         let mut previous = None;
         // The error means that the sessions are closed for good.
         while let Ok(store) = self.sessions.next_after(previous).await {
@@ -72,20 +77,20 @@ impl TopicConfigs {
             previous = Some(store.session_id());
             tokio::select! {
                 () = store.ended() => {}
-                () = self.follow_in(&store, partitions, missed) => {}
+                () = self.follow_in(&store, partitions, clock, missed) => {}
             }
         }
     }
 
     /// Follows for as long as the session lasts. After a session before it, and after a failure, notifications may have
     /// come and gone unheard: then every topic is looked at.
-    async fn follow_in(&self, store: &Store, partitions: &Partitions, mut missed: bool) {
+    async fn follow_in(&self, store: &Store, partitions: &Partitions, clock: &WallClock, mut missed: bool) {
         loop {
             let followed = async {
                 if missed {
                     self.take_over(store, &hosted(partitions), partitions).await?;
                 }
-                self.follow(store, partitions).await
+                self.follow(store, partitions, clock).await
             };
             if let Err(error) = followed.await {
                 tracing::warn!("changes of topic settings: {error}; trying again");
@@ -97,13 +102,22 @@ impl TopicConfigs {
 
     /// Handles each notification once. All present ones count as new at the start of a session: what was missed in
     /// between is among them, and applying one twice does no harm. Ends with an error only.
-    async fn follow(&self, store: &Store, partitions: &Partitions) -> Result<(), zookeeper::Error> {
+    async fn follow(
+        &self,
+        store: &Store,
+        partitions: &Partitions,
+        clock: &WallClock,
+    ) -> Result<(), zookeeper::Error> {
         let mut changes = store.watch_config_changes();
         loop {
             let pending = changes.next().await?;
             let topics = pending.into_iter().map(|change| change.topic).collect();
             self.take_over(store, &topics, partitions).await?;
-            store.purge_config_changes(SystemTime::now()).await?;
+            // A clock that was set forth makes none of them old: other brokers may not have heard of them yet.
+            let times = clock.read();
+            store
+                .purge_config_changes(|created| times.age_of(created))
+                .await?;
         }
     }
 

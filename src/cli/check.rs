@@ -73,6 +73,10 @@ async fn zookeeper(config: &BrokerConfig) -> Option<Finding> {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the age of a wall clock time, for people"
+)]
 fn taken(config: &BrokerConfig, other: &BrokerRegistration) -> Finding {
     let id = config.id;
     let age = age(&other.timestamp, SystemTime::now());

@@ -202,8 +202,7 @@ impl Store {
     }
 
     /// Removes the notifications that are older than a quarter of an hour.
-    pub async fn purge_config_changes(&self, now: SystemTime) -> Result<(), Error> {
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    pub async fn purge_config_changes(&self, age_of: impl Fn(SystemTime) -> Duration) -> Result<(), Error> {
         for (_, name) in numbered(self.children(paths::CONFIG_CHANGES).await?) {
             let path = paths::config_change(&name);
             let path = path.as_str();
@@ -214,7 +213,7 @@ impl Store {
                 .await?;
             let Some(stat) = stat else { continue };
             let created = Duration::from_millis(u64::try_from(stat.ctime).unwrap_or(0));
-            if now.saturating_sub(created) < CONFIG_CHANGE_LIFETIME {
+            if age_of(UNIX_EPOCH + created) < CONFIG_CHANGE_LIFETIME {
                 break;
             }
             self.delete(path, None).await?;

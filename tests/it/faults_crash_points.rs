@@ -23,6 +23,7 @@ use gregor::log::LogConfig;
 use gregor::log::Logs;
 use gregor::log::LogsConfig;
 use gregor::log::OffsetCheckpoint;
+use gregor::log::WallClock;
 use gregor::message::Codec;
 use gregor::message::entry::entries;
 use gregor::message::set::ProducedSet;
@@ -237,7 +238,7 @@ impl Scene {
                 }
             }
             Self::Retain | Self::Empty => {
-                logs.apply_retention(&SystemTime::now().into()).unwrap();
+                logs.apply_retention(&WallClock::new().read()).unwrap();
                 logs.delete_due_files(std::time::Instant::now()).unwrap();
                 append(&log, 1);
                 say("acknowledged", log.log_end_offset());
@@ -401,6 +402,7 @@ fn say(what: &str, offset: i64) {
         .unwrap();
 }
 
+#[expect(clippy::disallowed_methods, reason = "the times of files")]
 fn age(directory: &Path, all: bool) {
     let files = segments(&directory.join("t-0"));
     let old = if all { files.len() } else { files.len() / 2 };

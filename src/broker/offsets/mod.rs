@@ -332,6 +332,7 @@ fn not_coordinator(error: replication::Error) -> Error {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the time of a commit")]
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

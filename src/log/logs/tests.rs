@@ -4,6 +4,7 @@ use std::time::SystemTime;
 use super::*;
 use crate::log::CleanupPolicy;
 use crate::log::OffsetCheckpoint;
+use crate::log::WallClock;
 use crate::log::testing::append_numbered;
 use crate::log::testing::eventually;
 use crate::log::testing::files;
@@ -293,6 +294,7 @@ fn truncating_takes_the_recovery_points_back() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the times of files")]
 fn old_segments_go_and_their_files_later() {
     let directory = tempfile::tempdir().unwrap();
     let logs = open(&[directory.path()]);
@@ -369,20 +371,20 @@ fn segments_beyond_the_size_go() {
         )
         .unwrap();
     append_numbered(&log, 45);
-    logs.apply_retention(&SystemTime::now().into()).unwrap();
+    logs.apply_retention(&WallClock::new().read()).unwrap();
     assert_eq!(
         log.log_start_offset(),
         0,
         "950 bytes too many are less than a segment"
     );
     append_numbered(&log, 1);
-    logs.apply_retention(&SystemTime::now().into()).unwrap();
+    logs.apply_retention(&WallClock::new().read()).unwrap();
     assert_eq!(log.log_start_offset(), 20);
     log.set_config(LogConfig {
         retention_bytes: Some(0),
         ..small()
     });
-    logs.apply_retention(&SystemTime::now().into()).unwrap();
+    logs.apply_retention(&WallClock::new().read()).unwrap();
     assert_eq!((log.log_start_offset(), log.log_end_offset()), (46, 46));
 }
 

@@ -42,7 +42,7 @@ fn wrapper(codec: Codec, value: &[u8]) -> BytesMut {
     set
 }
 
-/// A gzip member that holds `blocks` MiB of zeros, but for its checksum.
+/// A gzip member that holds `blocks` MiB of zeros.
 fn gzip_zeros(blocks: usize) -> Vec<u8> {
     let zeros = vec![0; MIB];
     let mut deflate = Compress::new(Compression::best(), false);
@@ -55,8 +55,14 @@ fn gzip_zeros(blocks: usize) -> Vec<u8> {
     for _ in 0..blocks {
         member.extend_from_slice(&block);
     }
-    // An empty last block, and a trailer.
-    member.extend_from_slice(&[3, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    // An empty last block, and the trailer.
+    member.extend_from_slice(&[3, 0]);
+    let mut checksum = crc32fast::Hasher::new();
+    checksum.update(&zeros);
+    let one = checksum.clone();
+    (1..blocks).for_each(|_| checksum.combine(&one));
+    member.put_u32_le(checksum.finalize());
+    member.put_u32_le(u32::try_from(blocks * MIB).unwrap());
     member
 }
 
@@ -126,6 +132,8 @@ fn nested(depth: usize, innermost: BytesMut) -> BytesMut {
 /// What each bomb is called, the set, and what it is answered with.
 fn bombs() -> Vec<(&'static str, BytesMut, &'static [ErrorCode])> {
     const TOO_LARGE: &[ErrorCode] = &[ErrorCode::MessageSizeTooLarge];
+    // Its image is no set, and there is no message in it that could be kept.
+    const NO_SET: &[ErrorCode] = &[ErrorCode::InvalidMessage];
     const BROKEN: &[ErrorCode] = &[ErrorCode::Unknown];
     const TAKEN: &[ErrorCode] = &[ErrorCode::None];
     // Every announcement is of a gigabyte or more.
@@ -143,17 +151,17 @@ fn bombs() -> Vec<(&'static str, BytesMut, &'static [ErrorCode])> {
     let tiny_count = scaled(200_000, 1_000_000);
     let tiny_inner = tiny(Codec::None, tiny_count);
     vec![
-        ("gzip, 900 MiB", wrapper(Codec::Gzip, &gzip_zeros(900)), TOO_LARGE),
+        ("gzip, 1 MiB", wrapper(Codec::Gzip, &gzip_zeros(1)), NO_SET),
+        ("gzip, 1 GiB", wrapper(Codec::Gzip, &gzip_zeros(1024)), TOO_LARGE),
         ("lz4, 200 MiB", wrapper(Codec::Lz4, &lz4_zeros(50)), TOO_LARGE),
-        // Its image is no set, and there is no message in it that could be kept.
         (
             "snappy, 15 MiB",
             wrapper(Codec::Snappy, &snappy_zeros(15)),
-            &[ErrorCode::InvalidMessage],
+            NO_SET,
         ),
         (
-            "gzip in gzip, 900 MiB",
-            nested(1, wrapper(Codec::Gzip, &gzip_zeros(900))),
+            "gzip in gzip, 1 GiB",
+            nested(1, wrapper(Codec::Gzip, &gzip_zeros(1024))),
             TOO_LARGE,
         ),
         ("snappy that lies", wrapper(Codec::Snappy, &bare_lie), BROKEN),

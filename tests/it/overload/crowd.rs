@@ -37,8 +37,12 @@ pub(super) struct Crowd {
     runtime: Option<Runtime>,
     address: SocketAddr,
     connected: Arc<AtomicUsize>,
+    taken: Arc<AtomicUsize>,
     closed: Arc<AtomicUsize>,
+    /// Of those that are to stay.
+    lost: Arc<AtomicUsize>,
     wanted: usize,
+    staying: usize,
 }
 
 impl Crowd {
@@ -52,23 +56,40 @@ impl Crowd {
             runtime: Some(runtime),
             address,
             connected: Arc::default(),
+            taken: Arc::default(),
             closed: Arc::default(),
+            lost: Arc::default(),
             wanted: 0,
+            staying: 0,
         }
     }
 
     /// Adds `count` clients, spread over addresses of 127.1.0.0/16, and waits until they are connected.
     #[track_caller]
     pub(super) fn add(&mut self, count: usize, does: &Does) {
+        self.add_counting(count, does, &Arc::default());
+    }
+
+    /// As [`Self::add`], of such that the broker has no reason to hang up on.
+    #[track_caller]
+    pub(super) fn add_to_stay(&mut self, count: usize, does: &Does) {
+        self.staying += count;
+        self.add_counting(count, does, &Arc::clone(&self.lost));
+    }
+
+    #[track_caller]
+    fn add_counting(&mut self, count: usize, does: &Does, lost: &Arc<AtomicUsize>) {
         for number in self.wanted..self.wanted + count {
             let (connected, closed) = (Arc::clone(&self.connected), Arc::clone(&self.closed));
+            let (taken, lost) = (Arc::clone(&self.taken), Arc::clone(lost));
             let (from, to, does) = (loopback(1, number / 200), self.address, does.clone());
             self.spawn(async move {
                 let socket = connect(from, to).await.expect("connect to the broker");
                 connected.fetch_add(1, Ordering::Relaxed);
                 // An error is the broker's way of hanging up.
-                let _ = behave(socket, does).await;
+                let _ = behave(socket, does, &taken).await;
                 closed.fetch_add(1, Ordering::Relaxed);
+                lost.fetch_add(1, Ordering::Relaxed);
             });
         }
         self.wanted += count;
@@ -98,9 +119,19 @@ impl Crowd {
         });
     }
 
+    /// From how many the broker, or this machine's kernel, has taken all that they send at once.
+    pub(super) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     /// How many the broker has hung up on.
     pub(super) fn closed(&self) -> usize {
         self.closed.load(Ordering::Relaxed)
+    }
+
+    /// How many are to stay, and how many of them the broker has hung up on.
+    pub(super) fn staying(&self) -> (usize, usize) {
+        (self.staying, self.lost.load(Ordering::Relaxed))
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -135,15 +166,17 @@ async fn connect(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
     socket.connect(to).await
 }
 
-async fn behave(mut socket: TcpStream, does: Does) -> std::io::Result<()> {
+async fn behave(mut socket: TcpStream, does: Does, taken: &AtomicUsize) -> std::io::Result<()> {
     match does {
         Does::Idles => socket.read_u8().await.map(drop),
         Does::SendsOnce(bytes) => {
             socket.write_all(&bytes).await?;
+            taken.fetch_add(1, Ordering::Relaxed);
             socket.read_u8().await.map(drop)
         }
         Does::Drips(first) => {
             socket.write_all(&first).await?;
+            taken.fetch_add(1, Ordering::Relaxed);
             let second = Duration::from_secs(1);
             let mut pace = tokio::time::interval(second);
             loop {

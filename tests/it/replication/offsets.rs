@@ -108,6 +108,7 @@ fn wait_for_position(broker: &Broker, group: &str, wanted: i64) {
 /// What Gregor writes, tombstones and compressed records included, a Java coordinator loads to the end, and the
 /// reference's own formatter reads.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the times of commits")]
 fn a_java_coordinator_loads_everything_that_gregor_writes() {
     if !have(&[Need::Reference, Need::Python, Need::Gregor]) {
         return;

@@ -689,6 +689,7 @@ async fn topics_have_assignments_and_settings(version: Version) {
     sessions.close().await;
 }
 
+#[expect(clippy::disallowed_methods, reason = "the age of nodes, by their times")]
 async fn config_changes_come_in_order_and_once(version: Version) {
     let corner = Corner::new(version, "changes");
     let sessions = corner.sessions().await;
@@ -732,13 +733,15 @@ async fn config_changes_come_in_order_and_once(version: Version) {
     );
 
     let names = || async { client.list_children("/config/changes").await.unwrap().len() };
+    let age = |created: SystemTime| created.elapsed().unwrap_or_default();
+    let minutes = |count: u64| Duration::from_secs(count * 60);
     store
-        .purge_config_changes(SystemTime::now() + Duration::from_secs(14 * 60))
+        .purge_config_changes(|created| age(created) + minutes(14))
         .await
         .unwrap();
     assert_eq!(names().await, 15);
     store
-        .purge_config_changes(SystemTime::now() + Duration::from_secs(16 * 60))
+        .purge_config_changes(|created| age(created) + minutes(16))
         .await
         .unwrap();
     assert_eq!(names().await, 1, "only what is no notification");
