@@ -38,6 +38,8 @@ const QUEUE_MAX: usize = 64;
 const IN_FLIGHT_MAX: usize = 1024;
 /// The same for bytes that wait to be written.
 const UNSENT_MAX: usize = 1 << 20;
+/// The system takes no longer one, although its type does.
+const USER_TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +112,7 @@ struct Expected {
 }
 
 impl Caller {
-    /// Connects. `within` bounds connecting, and later each call.
+    /// Connects. `within` bounds connecting, and later each call; `Duration::MAX` is for ever.
     pub async fn connect(
         endpoint: &Endpoint,
         within: Duration,
@@ -131,7 +133,7 @@ impl Caller {
         socket.set_nodelay(true).map_err(connect)?;
         // What nobody waits for any more must not arrive later, after what was sent again.
         SockRef::from(&socket)
-            .set_tcp_user_timeout(Some(within))
+            .set_tcp_user_timeout(Some(within.min(USER_TIMEOUT_MAX)))
             .map_err(connect)?;
         Ok(Self::over(socket, endpoint.clone(), within, client_id))
     }
