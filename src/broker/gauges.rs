@@ -241,7 +241,7 @@ fn logs(scrape: &mut Scrape, logs: &Logs) {
     }
 }
 
-/// Bytes that this process may still write on a directory's file system.
+/// Bytes that this process may still write on a directory's file system. None if it does not tell.
 pub(crate) fn free_bytes(directory: &std::path::Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(directory).ok()?;
     Some(stat.f_bavail.saturating_mul(stat.f_frsize))

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::shutdown::Shutdown;
+use crate::types::millis_since_1970;
 use crate::zookeeper;
 use crate::zookeeper::BrokerRegistration;
 use crate::zookeeper::SessionId;
@@ -169,7 +169,8 @@ impl Registration {
     async fn register_in(&self, store: &Store) -> Result<(), zookeeper::Error> {
         store.create_common_paths().await?;
         let broker = BrokerRegistration {
-            timestamp: now(),
+            // As text: the reference can't read larger numbers in JSON.
+            timestamp: millis_since_1970(SystemTime::now()).to_string(),
             ..self.broker.clone()
         };
         store
@@ -199,12 +200,4 @@ impl Registration {
         self.session.send_replace(Some(store.session_id()));
         Ok(())
     }
-}
-
-/// Milliseconds since 1970, as text: the reference can't read larger numbers in JSON.
-fn now() -> String {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis())
-        .to_string()
 }

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::broker::handlers::admit;
 use crate::broker::handlers::controller_answers;
 use crate::broker::offsets::Offsets;
 use crate::broker::topic_configs::TopicConfigs;
@@ -33,19 +34,10 @@ pub(crate) fn handle(
     let (epoch, partitions, configs) = (Arc::clone(epoch), Arc::clone(partitions), configs.clone());
     let (offsets, shutdown) = (Arc::clone(offsets), shutdown.clone());
     Reply::Later(Box::pin(async move {
-        let _admitted = match epoch.admit(request.controller_epoch, connection).await {
-            Ok(admitted) => admitted,
-            Err(stale) => {
-                tracing::warn!("roles from broker {}: {stale}", request.controller_id);
-                let error = ErrorCode::StaleControllerEpoch;
-                return Reply::Send(
-                    LeaderAndIsrResponse {
-                        error,
-                        partitions: Vec::new(),
-                    }
-                    .into(),
-                );
-            }
+        let answer = |error, partitions| Reply::Send(LeaderAndIsrResponse { error, partitions }.into());
+        let from = (request.controller_id, request.controller_epoch);
+        let Some(_admitted) = admit(&epoch, from, connection, "roles").await else {
+            return answer(ErrorCode::StaleControllerEpoch, Vec::new());
         };
         let topics: BTreeSet<_> = request
             .partitions
@@ -61,14 +53,7 @@ pub(crate) fn handle(
         for outcome in &outcomes {
             follow_leadership(&offsets, outcome);
         }
-        let partitions = controller_answers(outcomes, &shutdown);
-        Reply::Send(
-            LeaderAndIsrResponse {
-                error: ErrorCode::None,
-                partitions,
-            }
-            .into(),
-        )
+        answer(ErrorCode::None, controller_answers(outcomes, &shutdown))
     }))
 }
 
