@@ -241,7 +241,15 @@ impl Log {
         self.segment_list().len()
     }
 
-    /// The segments, oldest first.
+    /// Where the segments begin, oldest first.
+    pub fn segment_bases(&self) -> Vec<i64> {
+        self.segment_list()
+            .iter()
+            .map(|segment| segment.base_offset())
+            .collect()
+    }
+
+    /// The segments, oldest first. Asks the disk.
     pub fn segments(&self) -> Result<Vec<SegmentSummary>, Error> {
         self.segment_list()
             .iter()

@@ -140,12 +140,12 @@ impl Metrics {
         &self.0.zookeeper
     }
 
-    /// Flushes of segments to disk.
+    /// Flushes of segments to disk, for who makes them.
     pub fn log_flushes(&self) -> &Timer {
         &self.0.log_flushes
     }
 
-    /// Has `collect` asked for current values at every scrape, from now on. It must not block.
+    /// Has `collect` asked for current values at every scrape, from now on. It may look at the disk.
     pub fn register_collector(&self, collect: impl Fn(&mut Scrape) + Send + Sync + 'static) {
         self.collectors().push(Box::new(collect));
     }
