@@ -179,7 +179,7 @@ pub(crate) async fn lay_foundation(
     let (before, after) = limits::raise_open_files();
     let open_files = (before.unwrap_or(u64::MAX), after.unwrap_or(u64::MAX));
     let opening = Instant::now();
-    let logs_config = settings::logs(&config, overrides);
+    let logs_config = settings::logs(&config, overrides, metrics.log_flushes().clone());
     let (id, directories) = (config.id, config.logs.directories.clone());
     let opened = tokio::task::spawn_blocking(move || {
         let logs = Logs::open(&logs_config)?;

@@ -67,6 +67,7 @@ use crate::log::view::View;
 pub use crate::log::wall_clock::Times;
 pub use crate::log::wall_clock::WallClock;
 use crate::message::slice::FileSlice;
+use crate::metrics::Timer;
 use crate::types::TopicPartition;
 
 /// One partition's messages: segments in order, the last of which is appended to.
@@ -89,6 +90,8 @@ pub struct Log {
     failure: OnceLock<Failure>,
     unreadable: ToldAt,
     flush_requests: FlushRequests,
+    /// Counts flushes of segments.
+    flushes: Timer,
 }
 
 /// What only a writer needs.
@@ -149,6 +152,7 @@ struct Place {
     directory: PathBuf,
     open_files: Arc<OpenFiles>,
     flush_requests: FlushRequests,
+    flushes: Timer,
 }
 
 impl Log {
@@ -165,6 +169,7 @@ impl Log {
             directory: directory.to_owned(),
             open_files: Arc::default(),
             flush_requests: FlushRequests::default(),
+            flushes: Timer::new(),
         };
         Self::open(place, last_stop, config)
     }
@@ -193,6 +198,7 @@ impl Log {
             failure: OnceLock::new(),
             unreadable: ToldAt::default(),
             flush_requests: place.flush_requests,
+            flushes: place.flushes,
         })
     }
 

@@ -340,6 +340,11 @@ impl Segment {
         self.index.trim()
     }
 
+    /// Whether messages were written since they were made durable.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty.load(Ordering::Acquire)
+    }
+
     /// Makes the messages durable.
     pub(crate) fn sync_log(&self) -> Result<(), Error> {
         sync(&self.log, &self.dirty)

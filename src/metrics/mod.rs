@@ -150,7 +150,7 @@ impl Metrics {
         self.collectors().push(Box::new(collect));
     }
 
-    /// Everything, in Prometheus' text format 0.0.4.
+    /// Everything, in Prometheus' text format 0.0.4. Blocks: the collectors ask the system.
     pub fn render(&self) -> String {
         let mut scrape = Scrape::new();
         self.collect_own(&mut scrape);

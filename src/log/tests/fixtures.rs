@@ -26,6 +26,7 @@ use crate::log::testing::contents;
 use crate::log::testing::copy;
 use crate::log::testing::files;
 use crate::log::testing::one;
+use crate::metrics::Timer;
 use crate::types::TopicPartition;
 
 fn originals() -> PathBuf {
@@ -132,6 +133,7 @@ impl Fixture {
             defaults: self.defaults(),
             overrides: self.overrides(),
             recovery_threads: 2,
+            flushes: Timer::new(),
         })
         .unwrap()
     }
@@ -430,6 +432,7 @@ fn what_0_8_refuses_is_mended_if_nothing_is_lost() {
             },
             overrides: HashMap::new(),
             recovery_threads: 1,
+            flushes: Timer::new(),
         });
         let logs = match opened {
             Ok(logs) => logs,
