@@ -41,7 +41,6 @@ use crate::broker::registration::Registration;
 pub use crate::broker::start_error::StartError;
 pub use crate::broker::start_error::hint_about;
 pub use crate::broker::summary::Summary;
-use crate::broker::topic_configs::TopicConfigs;
 use crate::controller::Controller;
 use crate::controller::ControllerHandle;
 use crate::log::Logs;
@@ -141,13 +140,10 @@ impl Broker {
             foundation.metrics.controller().clone(),
         );
         let (controller, handle) = Controller::new(contender, sessions.clone(), registered.clone());
-        let configs = TopicConfigs::new(settings::log(config), sessions.clone());
         let offsets = Offsets::new(settings::offsets(config), Arc::clone(&foundation.partitions));
         let offsets = Arc::new(offsets);
         foundation.gauge(&offsets, &handle, &self.state);
-        let handlers = foundation
-            .handlers(&offsets, &configs, &handle, registered)
-            .await?;
+        let handlers = foundation.handlers(&offsets, &handle, registered).await?;
         // One without partitions has nothing to be told.
         let awaits = !self.logs.all().is_empty();
         let spoken = awaits.then(|| handlers.controller_has_spoken());
@@ -159,6 +155,7 @@ impl Broker {
         // An election that takes longer goes on in the background; only its order with the registration is lost.
         let _ = timeout(config.zookeeper.session_timeout, round_over).await;
         let partitions = Arc::clone(&foundation.partitions);
+        let configs = foundation.topic_configs.clone();
         self.tasks
             .spawn(configs.follow_changes(partitions, shutdown.clone()));
 

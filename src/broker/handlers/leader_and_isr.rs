@@ -44,9 +44,8 @@ pub(crate) fn handle(
             .iter()
             .map(|(topic, _, _)| topic.as_str())
             .collect();
-        let of_topics = configs.of(topics).await;
-        let config = move |topic: &str| of_topics.get(topic).unwrap_or_else(|| configs.defaults()).clone();
-        let apply = move || partitions.apply_roles(&request, config);
+        let configs = configs.of(topics).await;
+        let apply = move || partitions.apply_roles(&request, |topic| configs.of(topic));
         let Ok(outcomes) = tokio::task::spawn_blocking(apply).await else {
             return Reply::Close; // The process is going down.
         };
