@@ -80,21 +80,20 @@ impl Broker {
         let started = Instant::now();
         let shutdown = trigger.signal();
         let metrics = Metrics::new();
-        // A second broker in one process, as tests have it, keeps its metrics to itself.
-        let _ = metrics.install();
         let state = StateGauge::new();
         let server = bind_metrics(&config, &metrics, state.clone()).await?;
         let metrics_address = server.as_ref().and_then(|server| server.local_addr().ok());
+        let mut metrics_server = JoinSet::new();
+        if let Some(server) = server {
+            // Recovery may take long: whoever asks meanwhile whether the process lives must get an answer.
+            metrics_server.spawn(server.run(std::future::pending()));
+        }
 
         let foundation = foundation::lay_foundation(config, metrics, shutdown.clone()).await?;
         let listener = Listener::bind(settings::listener(&foundation.config), &foundation.metrics).await?;
         let bound = listener.local_addr().map_err(StartError::Bound)?;
         let advertised = advertised(&foundation.config, bound);
 
-        let mut metrics_server = JoinSet::new();
-        if let Some(server) = server {
-            metrics_server.spawn(server.run(std::future::pending()));
-        }
         let mut broker = Self {
             summary: Summary::new(&foundation, bound, advertised.clone(), metrics_address),
             trigger: trigger.clone(),
@@ -134,6 +133,7 @@ impl Broker {
             ..
         } = &foundation;
         let (registration, registered) = Registration::new(sessions.clone(), registration(&advertised));
+        self.state.watch(registered.clone());
         let contender = settings::controller(
             config,
             self.summary.bound,

@@ -79,11 +79,6 @@ impl Default for Metrics {
     }
 }
 
-/// Another recorder was installed in this process before.
-#[derive(Debug, thiserror::Error)]
-#[error("another recorder of metrics is installed already")]
-pub struct AlreadyInstalled;
-
 impl Metrics {
     /// Metrics of their own: nothing is global, so tests do not meet each other.
     pub fn new() -> Self {
@@ -103,11 +98,6 @@ impl Metrics {
             collectors: Mutex::default(),
             recorder,
         }))
-    }
-
-    /// Makes these the metrics that the macros of the `metrics` crate count in, anywhere in this process.
-    pub fn install(&self) -> Result<(), AlreadyInstalled> {
-        metrics::set_global_recorder(Arc::clone(&self.0.recorder)).map_err(|_| AlreadyInstalled)
     }
 
     /// Messages and bytes by topic.
