@@ -111,7 +111,13 @@ impl Snapshot {
     /// Nothing if a segment was deleted meanwhile: what there is now is to be looked at again.
     fn read(&self, offset: i64, max_bytes: u64, below: Option<i64>) -> Result<Option<Read>, Error> {
         for (at, segment) in self.segments.iter().enumerate().skip(self.at) {
-            let read = self.read_segment(segment, at + 1 == self.segments.len(), (offset, max_bytes, below));
+            let wanted = (offset, max_bytes, below);
+            let read = if at + 1 == self.segments.len() {
+                self.read_segment(segment, true, wanted)
+            } else {
+                // Neither it nor its index are likely to be in the page cache, or even open.
+                blocking::in_place(|| self.read_segment(segment, false, wanted))
+            };
             if segment.is_removed() {
                 return Ok(None);
             }
@@ -190,18 +196,14 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Where the first entry is whose offset is not below `target`. Only what is likely to be in the page cache is read by
-    /// a thread that serves others.
+    /// Where the first entry is whose offset is not below `target`.
     fn find(&self, target: i64, hint: Hint) -> Result<Option<u64>, Error> {
         let known = match hint {
             Hint::At(position) => return Ok((position < self.len).then_some(position)),
             Hint::From(position) => Some(position),
             Hint::None => None,
         };
-        if !self.is_active {
-            return blocking::in_place(|| self.segment.find(self.file, target, self.len));
-        }
-        // The index of the active segment is warm: it was written a while ago at most, and is small.
+        // The index of the active segment is warm: it is small, and was written a while ago.
         let start = self.segment.near(target, self.len, known)?;
         let walk = || self.segment.find_from(start, self.file, target, self.len);
         if self.is_cold(start) {
