@@ -142,6 +142,33 @@ fn sigterm_stops_it_while_zookeeper_is_away_or_hangs() {
     );
 }
 
+/// Neither the controller, which is to be asked for leave, nor ZooKeeper keep it from writing its logs in time.
+#[test]
+fn sigterm_stops_it_while_nobody_answers() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let zookeeper = ZooKeeper::start(Version::Reference);
+    let connect = chroot(&zookeeper, "stop-alone");
+    let [controller, mut broker] = ["0", "1"].map(|id| {
+        Setup::new(&connect)
+            .set("broker.id", id)
+            .set("zookeeper.session.timeout.ms", "30000")
+            .start()
+    });
+    let mut create = program(&["topics", "--zookeeper", &connect, "--create", "--topic", "orders"]);
+    create.args(["--replica-assignment", "1:0,0:1"]);
+    run(create, b"", SOON).succeeded();
+    broker.wait_for_topic("orders", 2);
+    controller.freeze();
+    zookeeper.freeze();
+    assert_eq!(broker.stop_within(STOP).code(), Some(0));
+    assert!(
+        broker.data().join(".kafka_cleanshutdown").exists(),
+        "the mark of a clean stop"
+    );
+}
+
 /// Limits of time may be switched off: 0 and -1 are for ever.
 #[test]
 fn limits_of_time_may_be_switched_off() {
