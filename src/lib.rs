@@ -17,7 +17,7 @@
 //! | 2 | `log` | append-only logs on disk, byte for byte those of 0.8.2.2 |
 //! | 2 | `zookeeper` | everything kept in ZooKeeper, typed; the only place with paths and JSON |
 //! | 1 | `message` | what a message is, and a set of them; the codecs |
-//! | 0 | `types`, `shutdown`, `metrics` | what everybody uses |
+//! | 0 | `types`, `shutdown`, `metrics`, `blocking` | what everybody uses |
 //!
 //! # How a produce request travels
 //!
@@ -74,6 +74,7 @@
 //! the typed result are four things.
 
 pub mod admin;
+pub mod blocking;
 pub mod broker;
 pub mod cli;
 pub mod client;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
 
 /// The number of a broker, unique in its cluster; also the name of its registration in ZooKeeper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,6 +93,21 @@ pub fn java_hash(text: &str) -> i32 {
 /// The absolute value as Kafka takes it: that of the smallest integer is 0.
 pub fn java_abs(number: i32) -> i32 {
     number.checked_abs().unwrap_or(0)
+}
+
+/// A moment as Kafka writes it: milliseconds since 1970, 0 for what was before.
+pub fn millis_since_1970(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The time of day as Kafka writes it down, for records and people. Nothing is timed with it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that asks for the time of day to write it down"
+)]
+pub fn now_millis() -> i64 {
+    millis_since_1970(SystemTime::now())
 }
 
 #[cfg(test)]

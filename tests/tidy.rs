@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 /// Which modules stand on which floor. A module imports from lower floors only.
 const FLOORS: &[&[&str]] = &[
-    &["types", "shutdown", "metrics"],
+    &["types", "shutdown", "metrics", "blocking"],
     &["message"],
     &["protocol", "log", "zookeeper"],
     &["net"],

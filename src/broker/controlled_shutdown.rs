@@ -20,10 +20,10 @@ use crate::zookeeper::State;
 use crate::zookeeper::Store;
 
 /// All attempts together. With what follows, stopping ends well before a supervisor loses its patience.
-const LIMIT: Duration = Duration::from_secs(3);
+pub(crate) const LIMIT: Duration = Duration::from_secs(3);
 
 /// The longest pause between two attempts, however long the configured one: later ones would come too late.
-const LONGEST_PAUSE: Duration = Duration::from_millis(700);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_millis(700);
 
 /// A broker that may want to leave its cluster.
 #[derive(Debug)]

@@ -1,7 +1,5 @@
 //! What must be there before a client is let in: ZooKeeper, then the logs; and what is built on both.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -26,10 +24,8 @@ use crate::broker::settings;
 use crate::broker::start_error::StartError;
 use crate::broker::ticks;
 use crate::broker::ticks::Ticked;
-use crate::broker::topic_configs;
 use crate::broker::topic_configs::TopicConfigs;
 use crate::controller::ControllerHandle;
-use crate::log::LogConfig;
 use crate::log::Logs;
 use crate::log::WallClock;
 use crate::metrics::Metrics;
@@ -53,6 +49,7 @@ pub(crate) struct Foundation {
     pub(crate) opened_in: Duration,
     pub(crate) topics: usize,
     pub(crate) partitions: Arc<Partitions>,
+    pub(crate) topic_configs: TopicConfigs,
     pub(crate) metadata: Arc<MetadataCache>,
     pub(crate) clock: Arc<WallClock>,
     pub(crate) shutdown: Shutdown,
@@ -65,7 +62,6 @@ impl Foundation {
     pub(crate) async fn handlers(
         &self,
         offsets: &Arc<Offsets>,
-        configs: &TopicConfigs,
         controller: &ControllerHandle,
         registered: watch::Receiver<Option<SessionId>>,
     ) -> Result<Handlers, StartError> {
@@ -89,7 +85,7 @@ impl Foundation {
                 new_topics,
                 offsets_topic,
             )),
-            topic_configs: configs.clone(),
+            topic_configs: self.topic_configs.clone(),
             controller_epoch: Arc::new(ControllerEpoch::new(epoch)),
             controller: controller.clone(),
             sessions: self.sessions.clone(),
@@ -176,13 +172,14 @@ pub(crate) async fn lay_foundation(
     let sessions = Sessions::start(settings::zookeeper(&config), shutdown.clone()).await?;
     let store = sessions.current()?;
     store.create_common_paths().await?;
-    let overrides = topic_overrides(&store).await?;
+    let topic_configs = TopicConfigs::new(settings::log(&config), sessions.clone());
+    let overrides = topic_configs.of_all(&store).await?;
     let topics = overrides.len();
 
     let (before, after) = limits::raise_open_files();
     let open_files = (before.unwrap_or(u64::MAX), after.unwrap_or(u64::MAX));
     let opening = Instant::now();
-    let logs_config = settings::logs(&config, overrides);
+    let logs_config = settings::logs(&config, overrides, metrics.log_flushes().clone());
     let (id, directories) = (config.id, config.logs.directories.clone());
     let opened = tokio::task::spawn_blocking(move || {
         let logs = Logs::open(&logs_config)?;
@@ -211,24 +208,10 @@ pub(crate) async fn lay_foundation(
         opened_in: opening.elapsed(),
         topics,
         partitions: Arc::new(partitions),
+        topic_configs,
         metadata: Arc::default(),
         clock: Arc::default(),
         shutdown,
         open_files,
     })
-}
-
-/// The settings of every topic, for the logs that are about to be opened. A node that can't be read leaves the broker's
-/// settings in force, with nothing deleted: 0.8.2.2 would not start.
-async fn topic_overrides(store: &Store) -> Result<HashMap<String, BTreeMap<String, String>>, StartError> {
-    let topics = store.topics().await?;
-    let overrides = store.topic_configs(&topics).await;
-    let readable = |(topic, overrides): (String, Result<BTreeMap<String, String>, _>)| {
-        let overrides = overrides.unwrap_or_else(|error| {
-            topic_configs::tell_unreadable(&topic, &error);
-            LogConfig::overrides_keeping_everything()
-        });
-        (topic, overrides)
-    };
-    Ok(topics.into_iter().zip(overrides).map(readable).collect())
 }

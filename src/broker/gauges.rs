@@ -8,8 +8,11 @@ mod groups;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering;
+
+use tokio::sync::watch;
 
 use crate::broker::gauges::groups::Position;
 use crate::broker::metadata_cache::MetadataCache;
@@ -25,6 +28,7 @@ use crate::replication::Partitions;
 use crate::replication::RoleName;
 use crate::shutdown::Shutdown;
 use crate::types::BrokerId;
+use crate::zookeeper::SessionId;
 use crate::zookeeper::Sessions;
 use crate::zookeeper::State;
 
@@ -44,7 +48,15 @@ pub(crate) enum BrokerState {
 
 /// The state of this broker, for the readiness probe and the metrics.
 #[derive(Debug, Clone)]
-pub(crate) struct StateGauge(Arc<AtomicU8>);
+pub(crate) struct StateGauge(Arc<Known>);
+
+/// What is known of the broker at every moment of its life.
+#[derive(Debug)]
+struct Known {
+    state: AtomicU8,
+    /// In which session it is registered, once there are sessions.
+    registered: OnceLock<watch::Receiver<Option<SessionId>>>,
+}
 
 /// Running, and the controller besides.
 const RUNNING_AS_CONTROLLER: u8 = 4;
@@ -52,18 +64,38 @@ const RUNNING_AS_CONTROLLER: u8 = 4;
 impl StateGauge {
     /// Starting.
     pub(crate) fn new() -> Self {
-        Self(Arc::new(AtomicU8::new(BrokerState::Starting as u8)))
+        Self(Arc::new(Known {
+            state: AtomicU8::new(BrokerState::Starting as u8),
+            registered: OnceLock::new(),
+        }))
+    }
+
+    /// From now on it is known whether it is registered.
+    pub(crate) fn watch(&self, registered: watch::Receiver<Option<SessionId>>) {
+        // One broker registers in one place, so that nothing else can be watched already.
+        let _ = self.0.registered.set(registered);
     }
 
     /// Enters a state.
     pub(crate) fn set(&self, state: BrokerState) {
-        self.0.store(state as u8, Ordering::Relaxed);
+        self.0.state.store(state as u8, Ordering::Relaxed);
     }
 
-    /// Whether clients are served; else why not.
+    fn number(&self) -> u8 {
+        self.0.state.load(Ordering::Relaxed)
+    }
+
+    /// Whether clients are served, and find this broker; else why not.
     pub(crate) fn ready(&self) -> Result<(), String> {
-        match self.0.load(Ordering::Relaxed) {
-            running if running == BrokerState::Running as u8 => Ok(()),
+        let registered = self.0.registered.get();
+        match self.number() {
+            running if running == BrokerState::Running as u8 => {
+                if registered.is_some_and(|session| session.borrow().is_some()) {
+                    Ok(())
+                } else {
+                    Err("not registered in ZooKeeper".into())
+                }
+            }
             stopping if stopping >= BrokerState::Leaving as u8 => Err("stopping".into()),
             _ => Err("starting".into()),
         }
@@ -83,11 +115,11 @@ pub(crate) struct Gauged {
     pub(crate) state: StateGauge,
 }
 
-/// Has the metrics ask these from now on.
+/// Has the metrics ask these from now on. Nothing of it is exported before.
 pub(crate) fn register(metrics: &Metrics, gauged: Gauged) {
     metrics.register_collector(move |scrape| {
         let controller = gauged.controller.status().borrow().clone();
-        let state = gauged.state.0.load(Ordering::Relaxed);
+        let state = gauged.state.number();
         let running = state == BrokerState::Running as u8;
         let state = if running && controller.active {
             RUNNING_AS_CONTROLLER
@@ -246,7 +278,7 @@ fn logs(scrape: &mut Scrape, logs: &Logs) {
     }
 }
 
-/// Bytes that this process may still write on a directory's file system.
+/// Bytes that this process may still write on a directory's file system. None if it does not tell.
 pub(crate) fn free_bytes(directory: &std::path::Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(directory).ok()?;
     Some(stat.f_bavail.saturating_mul(stat.f_frsize))

@@ -40,7 +40,6 @@ use crate::broker::registration::Registration;
 pub use crate::broker::start_error::StartError;
 pub use crate::broker::start_error::hint_about;
 pub use crate::broker::summary::Summary;
-use crate::broker::topic_configs::TopicConfigs;
 use crate::controller::Controller;
 use crate::controller::ControllerHandle;
 use crate::log::Logs;
@@ -56,7 +55,7 @@ use crate::zookeeper::Sessions;
 use crate::zookeeper::Store;
 
 /// How long the tasks may take to end once they were asked to.
-const TASKS_TIMEOUT: Duration = Duration::from_secs(4);
+const TASKS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A running broker.
 #[derive(Debug)]
@@ -80,21 +79,20 @@ impl Broker {
         let started = Instant::now();
         let shutdown = trigger.signal();
         let metrics = Metrics::new();
-        // A second broker in one process, as tests have it, keeps its metrics to itself.
-        let _ = metrics.install();
         let state = StateGauge::new();
         let server = bind_metrics(&config, &metrics, state.clone()).await?;
         let metrics_address = server.as_ref().and_then(|server| server.local_addr().ok());
+        let mut metrics_server = JoinSet::new();
+        if let Some(server) = server {
+            // Recovery may take long: whoever asks meanwhile whether the process lives must get an answer.
+            metrics_server.spawn(server.run(std::future::pending()));
+        }
 
         let foundation = foundation::lay_foundation(config, metrics, shutdown.clone()).await?;
         let listener = Listener::bind(settings::listener(&foundation.config), &foundation.metrics).await?;
         let bound = listener.local_addr().map_err(StartError::Bound)?;
         let advertised = advertised(&foundation.config, bound);
 
-        let mut metrics_server = JoinSet::new();
-        if let Some(server) = server {
-            metrics_server.spawn(server.run(std::future::pending()));
-        }
         let mut broker = Self {
             summary: Summary::new(&foundation, bound, advertised.clone(), metrics_address),
             trigger: trigger.clone(),
@@ -134,19 +132,17 @@ impl Broker {
             ..
         } = &foundation;
         let (registration, registered) = Registration::new(sessions.clone(), registration(&advertised));
+        self.state.watch(registered.clone());
         let contender = settings::controller(
             config,
             self.summary.bound,
             foundation.metrics.controller().clone(),
         );
         let (controller, handle) = Controller::new(contender, sessions.clone(), registered.clone());
-        let configs = TopicConfigs::new(settings::log(config), sessions.clone());
         let offsets = Offsets::new(settings::offsets(config), Arc::clone(&foundation.partitions));
         let offsets = Arc::new(offsets);
         foundation.gauge(&offsets, &handle, &self.state);
-        let handlers = foundation
-            .handlers(&offsets, &configs, &handle, registered)
-            .await?;
+        let handlers = foundation.handlers(&offsets, &handle, registered).await?;
         self.tasks.spawn(listener.run(handlers, shutdown.clone()));
 
         registration.refuse_if_taken(&foundation.store).await?;
@@ -156,6 +152,7 @@ impl Broker {
         let _ = timeout(config.zookeeper.session_timeout, round_over).await;
         let partitions = Arc::clone(&foundation.partitions);
         let clock = Arc::clone(&foundation.clock);
+        let configs = foundation.topic_configs.clone();
         self.tasks
             .spawn(configs.follow_changes(partitions, clock, shutdown.clone()));
 
@@ -193,7 +190,7 @@ impl Broker {
     }
 
     /// Stops: no new requests, running ones finish, high watermarks and logs are written, the session is closed.
-    /// Bounded in time, also while ZooKeeper is away.
+    /// Bounded in time but for the disk, also while ZooKeeper is away.
     pub async fn stop(mut self) -> Result<(), StartError> {
         self.state.set(BrokerState::Stopping);
         self.trigger.stop();
@@ -209,10 +206,9 @@ impl Broker {
             logs.close()?;
             Ok::<_, StartError>(written?)
         });
-        let closed = closed
-            .await
-            .unwrap_or_else(|panicked| Err(StartError::Panicked(panicked.to_string())));
-        self.sessions.close().await;
+        // Side by side: a ZooKeeper that hangs must not take the time that the disk needs. Nothing is served any more.
+        let (closed, ()) = tokio::join!(closed, self.sessions.close());
+        let closed = closed.unwrap_or_else(|panicked| Err(StartError::Panicked(panicked.to_string())));
         self.metrics_server.shutdown().await;
         closed
     }

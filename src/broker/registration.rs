@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -13,6 +11,7 @@ use crate::replication::Partitions;
 use crate::shutdown::Shutdown;
 use crate::types::TopicPartition;
 use crate::types::listed;
+use crate::types::now_millis;
 use crate::zookeeper;
 use crate::zookeeper::BrokerRegistration;
 use crate::zookeeper::SessionId;
@@ -226,7 +225,8 @@ impl Registration {
     async fn register_in(&self, store: &Store) -> Result<(), zookeeper::Error> {
         store.create_common_paths().await?;
         let broker = BrokerRegistration {
-            timestamp: now(),
+            // As text: the reference can't read larger numbers in JSON.
+            timestamp: now_millis().to_string(),
             ..self.broker.clone()
         };
         store
@@ -256,13 +256,4 @@ impl Registration {
         self.session.send_replace(Some(store.session_id()));
         Ok(())
     }
-}
-
-/// Milliseconds since 1970, as text: the reference can't read larger numbers in JSON.
-#[expect(clippy::disallowed_methods, reason = "the time of a registration, for people")]
-fn now() -> String {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis())
-        .to_string()
 }

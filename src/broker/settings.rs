@@ -22,6 +22,7 @@ use crate::log::LogConfig;
 use crate::log::LogsConfig;
 use crate::message::Codec;
 use crate::metrics::ControllerMetrics;
+use crate::metrics::Timer;
 use crate::net::ListenerConfig;
 use crate::protocol::produce::Acks;
 use crate::replication;
@@ -104,12 +105,14 @@ pub(crate) fn log(config: &BrokerConfig) -> LogConfig {
 pub(crate) fn logs(
     config: &BrokerConfig,
     overrides: HashMap<String, BTreeMap<String, String>>,
+    flushes: Timer,
 ) -> LogsConfig {
     LogsConfig {
         directories: config.logs.directories.clone(),
         defaults: log(config),
         overrides,
         recovery_threads: config.logs.recovery_threads,
+        flushes,
     }
 }
 

@@ -3,8 +3,15 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+use tokio::time::interval;
 
 use crate::log::LogConfig;
 use crate::log::WallClock;
@@ -18,42 +25,113 @@ use crate::zookeeper::Store;
 /// Pause after ZooKeeper refused, or was not there.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The broker's settings, and how a topic's own are laid over them.
+/// How often topics are looked at again whose settings could not be read.
+const READ_AGAIN: Duration = Duration::from_secs(5);
+
+/// What a topic sets of its own.
+type Overrides = BTreeMap<String, String>;
+
+/// The broker's settings, and how a topic's own are laid over them. Clones know of the same unread topics.
 #[derive(Debug, Clone)]
 pub(crate) struct TopicConfigs {
     defaults: LogConfig,
     sessions: Sessions,
+    unread: Unread,
+}
+
+/// Topics whose settings are not in force because they could not be read.
+#[derive(Debug, Clone, Default)]
+struct Unread(Arc<Mutex<BTreeSet<String>>>);
+
+impl Unread {
+    fn topics(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The settings of some topics, as they were read for logs that are about to be created.
+#[derive(Debug)]
+pub(crate) struct ReadConfigs {
+    read: HashMap<String, LogConfig>,
+    /// For topics that could not be read.
+    keeping_everything: LogConfig,
+    not_read: Vec<String>,
+    unread: Unread,
+}
+
+impl ReadConfigs {
+    /// The settings of a topic that was asked for.
+    pub(crate) fn of(&self, topic: &str) -> LogConfig {
+        self.read.get(topic).unwrap_or(&self.keeping_everything).clone()
+    }
+}
+
+impl Drop for ReadConfigs {
+    /// Not before the logs are there: who reads the settings again would find no log to give them to.
+    fn drop(&mut self) {
+        self.unread.topics().extend(self.not_read.drain(..));
+    }
 }
 
 impl TopicConfigs {
     /// Settings that hold where a topic says nothing.
     pub(crate) fn new(defaults: LogConfig, sessions: Sessions) -> Self {
-        Self { defaults, sessions }
+        Self {
+            defaults,
+            sessions,
+            unread: Unread::default(),
+        }
     }
 
-    /// The broker's own settings.
-    pub(crate) fn defaults(&self) -> &LogConfig {
-        &self.defaults
+    /// What every topic sets, for the logs that are about to be opened. Of one that can't be read nothing is deleted:
+    /// 0.8.2.2 would not start.
+    pub(crate) async fn of_all(&self, store: &Store) -> Result<HashMap<String, Overrides>, zookeeper::Error> {
+        let topics = store.topics().await?;
+        let overrides = store.topic_configs(&topics).await;
+        let readable = |(topic, overrides): (String, Result<Overrides, _>)| {
+            let overrides = overrides.unwrap_or_else(|error| {
+                tell_unreadable(&topic, &error);
+                self.unread.topics().insert(topic.clone());
+                LogConfig::overrides_keeping_everything()
+            });
+            (topic, overrides)
+        };
+        Ok(topics.into_iter().zip(overrides).map(readable).collect())
     }
 
     /// The settings of these topics. A topic whose node can't be read gets the broker's settings, but for what deletes:
     /// refusing it would leave its partitions without a leader.
-    pub(crate) async fn of(&self, topics: BTreeSet<&str>) -> HashMap<String, LogConfig> {
+    pub(crate) async fn of(&self, topics: BTreeSet<&str>) -> ReadConfigs {
         let names: Vec<String> = topics.into_iter().map(str::to_owned).collect();
+        let keeping_everything = LogConfig::overrides_keeping_everything();
+        let mut configs = ReadConfigs {
+            read: HashMap::new(),
+            keeping_everything: self.defaults.with_overrides(&keeping_everything).0,
+            not_read: Vec::new(),
+            unread: self.unread.clone(),
+        };
         let store = match self.sessions.current() {
             Ok(store) => store,
             Err(error) => {
-                tracing::error!("settings of topics are not readable ({error}); the broker's are used");
-                let default = |name| (name, self.defaults.clone());
-                return names.into_iter().map(default).collect();
+                names.iter().for_each(|topic| tell_unreadable(topic, &error));
+                configs.not_read = names;
+                return configs;
             }
         };
         let overrides = store.topic_configs(&names).await;
-        let overlaid = |(name, overrides): (String, _)| {
-            let config = overlaid(&name, overrides, &self.defaults);
-            (name, config)
-        };
-        names.into_iter().zip(overrides).map(overlaid).collect()
+        for (topic, overrides) in names.into_iter().zip(overrides) {
+            match overrides {
+                Ok(overrides) => {
+                    let config = self.overlaid(&topic, &overrides);
+                    configs.read.insert(topic, config);
+                }
+                Err(error) => {
+                    tell_unreadable(&topic, &error);
+                    configs.not_read.push(topic);
+                }
+            }
+        }
+        configs
     }
 
     /// Applies changes for as long as the broker runs.
@@ -86,64 +164,80 @@ impl TopicConfigs {
     /// come and gone unheard: then every topic is looked at.
     async fn follow_in(&self, store: &Store, partitions: &Partitions, clock: &WallClock, mut missed: bool) {
         loop {
-            let followed = async {
-                if missed {
-                    self.take_over(store, &hosted(partitions), partitions).await?;
-                }
-                self.follow(store, partitions, clock).await
-            };
-            if let Err(error) = followed.await {
-                tracing::warn!("changes of topic settings: {error}; trying again");
+            if missed {
+                self.take_over(store, hosted(partitions), partitions).await;
             }
+            let Err(error) = self.follow(store, partitions, clock).await;
+            tracing::warn!("changes of topic settings: {error}; trying again");
             missed = true;
             tokio::time::sleep(RETRY).await;
         }
     }
 
-    /// Handles each notification once. All present ones count as new at the start of a session: what was missed in
-    /// between is among them, and applying one twice does no harm. Ends with an error only.
+    /// Handles each notification once, and reads again what could not be read. All present notifications count as new at
+    /// the start of a session: what was missed in between is among them, and applying one twice does no harm.
     async fn follow(
         &self,
         store: &Store,
         partitions: &Partitions,
         clock: &WallClock,
-    ) -> Result<(), zookeeper::Error> {
+    ) -> Result<Infallible, zookeeper::Error> {
         let mut changes = store.watch_config_changes();
+        let mut again = interval(READ_AGAIN);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let pending = changes.next().await?;
-            let topics = pending.into_iter().map(|change| change.topic).collect();
-            self.take_over(store, &topics, partitions).await?;
-            // A clock that was set forth makes none of them old: other brokers may not have heard of them yet.
-            let times = clock.read();
-            store
-                .purge_config_changes(|created| times.age_of(created))
-                .await?;
+            tokio::select! {
+                pending = changes.next() => {
+                    let topics = pending?.into_iter().map(|change| change.topic).collect();
+                    self.take_over(store, topics, partitions).await;
+                    // A clock that was set forth makes none of them old: other brokers may not have heard of them yet.
+                    let times = clock.read();
+                    store
+                        .purge_config_changes(|created| times.age_of(created))
+                        .await?;
+                }
+                _ = again.tick() => {
+                    let unread = self.unread.topics().clone();
+                    self.take_over(store, unread, partitions).await;
+                }
+            }
         }
     }
 
-    async fn take_over(
-        &self,
-        store: &Store,
-        topics: &BTreeSet<String>,
-        partitions: &Partitions,
-    ) -> Result<(), zookeeper::Error> {
-        for topic in topics {
-            if !is_legal_topic_name(topic) {
-                tracing::warn!("settings are said to have changed of {topic:?}, which is no topic");
-                continue;
-            }
-            match store.topic_config(topic).await {
+    /// Reads the settings of topics and puts them in force. Those that can't be read stay as they are, and are read again
+    /// later.
+    async fn take_over(&self, store: &Store, topics: BTreeSet<String>, partitions: &Partitions) {
+        let (topics, others): (Vec<_>, Vec<_>) =
+            topics.into_iter().partition(|topic| is_legal_topic_name(topic));
+        for topic in others {
+            tracing::warn!("settings are said to have changed of {topic:?}, which is no topic");
+        }
+        let overrides = store.topic_configs(&topics).await;
+        for (topic, overrides) in topics.into_iter().zip(overrides) {
+            match overrides {
                 Ok(overrides) => {
                     tracing::info!("{topic}: settings are now {overrides:?} over the broker's");
-                    partitions.configure(topic, &overlaid(topic, Ok(overrides), &self.defaults));
+                    self.unread.topics().remove(&topic);
+                    partitions.configure(&topic, &self.overlaid(&topic, &overrides));
                 }
-                Err(error @ zookeeper::Error::Corrupt { .. }) => {
-                    tracing::error!("{topic}: {error}; its settings stay as they were");
+                Err(error) => {
+                    if self.unread.topics().insert(topic.clone()) {
+                        tracing::error!(
+                            "{topic}: {error}; its settings stay as they were until they are read"
+                        );
+                    }
                 }
-                Err(error) => return Err(error),
             }
         }
-        Ok(())
+    }
+
+    /// The broker's settings with a topic's own laid over them.
+    fn overlaid(&self, topic: &str, overrides: &Overrides) -> LogConfig {
+        let (config, bad) = self.defaults.with_overrides(overrides);
+        for problem in bad {
+            tracing::error!("{topic}: {problem}; the broker's setting is used");
+        }
+        config
     }
 }
 
@@ -156,32 +250,8 @@ fn hosted(partitions: &Partitions) -> BTreeSet<String> {
         .collect()
 }
 
-/// The broker's settings with a topic's own laid over them. Where those can't be read the broker's hold, and nothing is
-/// deleted.
-pub(crate) fn overlaid(
-    topic: &str,
-    overrides: Result<BTreeMap<String, String>, zookeeper::Error>,
-    defaults: &LogConfig,
-) -> LogConfig {
-    match overrides {
-        Ok(overrides) => {
-            let (config, bad) = defaults.with_overrides(&overrides);
-            for problem in bad {
-                tracing::error!("{topic}: {problem}; the broker's setting is used");
-            }
-            config
-        }
-        Err(error) => {
-            tell_unreadable(topic, &error);
-            defaults
-                .with_overrides(&LogConfig::overrides_keeping_everything())
-                .0
-        }
-    }
-}
-
 /// Says what becomes of a topic whose settings can't be read.
-pub(crate) fn tell_unreadable(topic: &str, error: &zookeeper::Error) {
+fn tell_unreadable(topic: &str, error: &zookeeper::Error) {
     tracing::error!(
         "{topic}: its settings are not readable ({error}); the broker's are used, and nothing of it is deleted until \
          they are read"

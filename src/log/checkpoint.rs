@@ -25,6 +25,12 @@ use crate::types::TopicPartition;
 
 /// Recovery points of the partitions in a data directory.
 pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+/// Every such file of a data directory.
+pub(crate) const CHECKPOINTS: [&str; 3] = [
+    RECOVERY_POINTS,
+    "replication-offset-checkpoint",
+    "cleaner-offset-checkpoint",
+];
 /// The version of the text.
 const VERSION: &str = "0";
 

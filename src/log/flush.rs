@@ -118,23 +118,32 @@ impl Log {
             _ => (None, target.segments.as_slice()),
         };
         for segment in closed {
-            unless_removed(segment, segment.sync_log().and_then(|()| segment.sync_index()))?;
+            self.timed(segment, || segment.sync_log().and_then(|()| segment.sync_index()))?;
             segment.release();
         }
         if let Some(active) = active {
             // Its index waits until it is closed: recovery makes it anew.
-            unless_removed(active, active.sync_log())?;
+            self.timed(active, || active.sync_log())?;
         }
         if target.directory_dirty {
             durable::sync_directory(&self.path)?;
         }
         Ok(())
     }
-}
 
-/// Whether flushing failed is of no interest for a segment that was deleted meanwhile.
-fn unless_removed(segment: &Segment, synced: Result<(), Error>) -> Result<(), Error> {
-    if segment.is_removed() { Ok(()) } else { synced }
+    /// Flushes a segment, and counts it if there is something to flush. Whether it failed is of no interest for one that was
+    /// deleted meanwhile.
+    fn timed(&self, segment: &Segment, flush: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+        let (counts, began) = (segment.is_dirty(), Instant::now());
+        let flushed = flush();
+        if segment.is_removed() {
+            return Ok(());
+        }
+        if counts && flushed.is_ok() {
+            self.flushes.record(began.elapsed());
+        }
+        flushed
+    }
 }
 
 #[cfg(test)]
@@ -181,6 +190,20 @@ mod tests {
         assert_eq!(values(&log), numbers(0..21));
         log.flush_below(20).unwrap();
         assert_eq!(log.recovery_point(), 20);
+    }
+
+    #[test]
+    fn flushes_are_counted_by_the_segment() {
+        let directory = data_directory();
+        let log = open(&directory, &small());
+        append_numbered(&log, 45);
+        log.flush().unwrap();
+        assert_eq!(log.flushes.count(), 3);
+        log.flush().unwrap();
+        assert_eq!(log.flushes.count(), 3, "nothing was there to be flushed");
+        append_numbered(&log, 1);
+        log.flush().unwrap();
+        assert_eq!(log.flushes.count(), 4);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::log::error::Holder;
 use crate::log::lock;
 
 /// The file that is locked. It stays, empty, when the lock goes.
-const LOCK_FILE: &str = ".lock";
+pub const LOCK_FILE: &str = ".lock";
 
 /// Directories that this process has locked, by canonical path.
 static HERE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());

@@ -31,6 +31,7 @@ use crate::log::read_lock;
 use crate::log::recovery::LastStop;
 use crate::log::root::Root;
 use crate::log::write_lock;
+use crate::metrics::Timer;
 use crate::types::TopicPartition;
 use crate::types::is_legal_topic_name;
 
@@ -49,6 +50,8 @@ pub struct LogsConfig {
     pub overrides: HashMap<String, BTreeMap<String, String>>,
     /// Threads that open and close logs, in each data directory; some more of them close.
     pub recovery_threads: usize,
+    /// Counts flushes of segments.
+    pub flushes: Timer,
 }
 
 /// Every log in every data directory.
@@ -61,6 +64,7 @@ pub struct Logs {
     /// Held while logs come and go.
     changing: Mutex<()>,
     open_files: Arc<OpenFiles>,
+    flushes: Timer,
     threads: usize,
 }
 
@@ -82,6 +86,7 @@ impl Logs {
             logs,
             changing: Mutex::new(()),
             open_files: Arc::default(),
+            flushes: config.flushes.clone(),
             flusher,
             threads: config.recovery_threads.max(1),
         };
@@ -269,6 +274,7 @@ impl Logs {
             directory: root.path().to_owned(),
             open_files: Arc::clone(&self.open_files),
             flush_requests: self.flusher.requests(),
+            flushes: self.flushes.clone(),
         }
     }
 

@@ -56,15 +56,18 @@ pub use crate::log::error::Error;
 pub use crate::log::error::Holder;
 use crate::log::files::OpenFiles;
 use crate::log::flusher::FlushRequests;
+pub use crate::log::lock::LOCK_FILE;
 pub use crate::log::logs::Logs;
 pub use crate::log::logs::LogsConfig;
 pub use crate::log::recovery::LastStop;
 use crate::log::recovery::load;
+pub use crate::log::root::is_own_file;
 use crate::log::segment::Segment;
 use crate::log::view::View;
 pub use crate::log::wall_clock::Times;
 pub use crate::log::wall_clock::WallClock;
 use crate::message::slice::FileSlice;
+use crate::metrics::Timer;
 use crate::types::TopicPartition;
 
 /// One partition's messages: segments in order, the last of which is appended to.
@@ -87,6 +90,8 @@ pub struct Log {
     failure: OnceLock<Failure>,
     unreadable: ToldAt,
     flush_requests: FlushRequests,
+    /// Counts flushes of segments.
+    flushes: Timer,
 }
 
 /// What only a writer needs.
@@ -147,6 +152,7 @@ struct Place {
     directory: PathBuf,
     open_files: Arc<OpenFiles>,
     flush_requests: FlushRequests,
+    flushes: Timer,
 }
 
 impl Log {
@@ -163,6 +169,7 @@ impl Log {
             directory: directory.to_owned(),
             open_files: Arc::default(),
             flush_requests: FlushRequests::default(),
+            flushes: Timer::new(),
         };
         Self::open(place, last_stop, config)
     }
@@ -191,6 +198,7 @@ impl Log {
             failure: OnceLock::new(),
             unreadable: ToldAt::default(),
             flush_requests: place.flush_requests,
+            flushes: place.flushes,
         })
     }
 
@@ -239,7 +247,15 @@ impl Log {
         self.segment_list().len()
     }
 
-    /// The segments, oldest first.
+    /// Where the segments begin, oldest first.
+    pub fn segment_bases(&self) -> Vec<i64> {
+        self.segment_list()
+            .iter()
+            .map(|segment| segment.base_offset())
+            .collect()
+    }
+
+    /// The segments, oldest first. Asks the disk.
     pub fn segments(&self) -> Result<Vec<SegmentSummary>, Error> {
         self.segment_list()
             .iter()

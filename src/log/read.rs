@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::blocking;
 use crate::log::Error;
 use crate::log::Log;
 use crate::log::Read;
@@ -110,7 +111,13 @@ impl Snapshot {
     /// Nothing if a segment was deleted meanwhile: what there is now is to be looked at again.
     fn read(&self, offset: i64, max_bytes: u64, below: Option<i64>) -> Result<Option<Read>, Error> {
         for (at, segment) in self.segments.iter().enumerate().skip(self.at) {
-            let read = self.read_segment(segment, at + 1 == self.segments.len(), (offset, max_bytes, below));
+            let wanted = (offset, max_bytes, below);
+            let read = if at + 1 == self.segments.len() {
+                self.read_segment(segment, true, wanted)
+            } else {
+                // Neither it nor its index are likely to be in the page cache, or even open.
+                blocking::in_place(|| self.read_segment(segment, false, wanted))
+            };
             if segment.is_removed() {
                 return Ok(None);
             }
@@ -135,13 +142,19 @@ impl Snapshot {
         };
         let file = segment.log().readable()?;
         let hint = if is_active { self.start } else { Hint::None };
-        let Some(position) = find(segment, &file, offset, len, hint)? else {
+        let search = Search {
+            segment,
+            file: &file,
+            len,
+            is_active,
+        };
+        let Some(position) = search.find(offset, hint)? else {
             return Ok(None);
         };
         let end = match below {
             Some(bound) if !self.is_all_below(bound, is_active) => {
                 let hint = if is_active { self.bound } else { Hint::None };
-                find(segment, &file, bound, len, hint)?.unwrap_or(len)
+                search.find(bound, hint)?.unwrap_or(len)
             }
             _ => len,
         };
@@ -149,7 +162,7 @@ impl Snapshot {
         if stop <= position {
             return Ok(Some(NOTHING));
         }
-        let cold = !is_active || position.saturating_add(WARM_BYTES) < len;
+        let cold = search.is_cold(position);
         Ok(Some(Read {
             messages: Some(FileSlice {
                 file,
@@ -174,12 +187,35 @@ impl Snapshot {
     }
 }
 
-/// Where, before `len`, the first entry is whose offset is not below `target`.
-fn find(segment: &Segment, file: &File, target: i64, len: u64, hint: Hint) -> Result<Option<u64>, Error> {
-    match hint {
-        Hint::At(position) => Ok((position < len).then_some(position)),
-        Hint::From(position) => segment.find(file, target, len, Some(position)),
-        Hint::None => segment.find(file, target, len, None),
+/// Looks for offsets in one segment.
+struct Search<'a> {
+    segment: &'a Segment,
+    file: &'a File,
+    len: u64,
+    is_active: bool,
+}
+
+impl Search<'_> {
+    /// Where the first entry is whose offset is not below `target`.
+    fn find(&self, target: i64, hint: Hint) -> Result<Option<u64>, Error> {
+        let known = match hint {
+            Hint::At(position) => return Ok((position < self.len).then_some(position)),
+            Hint::From(position) => Some(position),
+            Hint::None => None,
+        };
+        // The index of the active segment is warm: it is small, and was written a while ago.
+        let start = self.segment.near(target, self.len, known)?;
+        let walk = || self.segment.find_from(start, self.file, target, self.len);
+        if self.is_cold(start) {
+            blocking::in_place(walk)
+        } else {
+            walk()
+        }
+    }
+
+    /// Whether what is there may have to come from the disk.
+    fn is_cold(&self, position: u64) -> bool {
+        !self.is_active || position.saturating_add(WARM_BYTES) < self.len
     }
 }
 

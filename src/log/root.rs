@@ -10,10 +10,12 @@ use std::sync::Mutex;
 
 use crate::log::Error;
 use crate::log::OffsetCheckpoint;
+use crate::log::checkpoint::CHECKPOINTS;
 use crate::log::checkpoint::RECOVERY_POINTS;
 use crate::log::durable;
 use crate::log::lock;
 use crate::log::lock::DirectoryLock;
+use crate::log::lock::LOCK_FILE;
 use crate::log::recovery::LastStop;
 use crate::types::TopicPartition;
 use crate::types::is_legal_topic_name;
@@ -130,13 +132,15 @@ fn create_directory(path: &Path) -> Result<(), Error> {
 
 /// Checkpoints that were being written.
 fn remove_temporary_files(path: &Path) -> Result<(), Error> {
-    [
-        RECOVERY_POINTS,
-        "replication-offset-checkpoint",
-        "cleaner-offset-checkpoint",
-    ]
-    .iter()
-    .try_for_each(|name| durable::remove_if_present(&path.join(format!("{name}.tmp"))))
+    CHECKPOINTS
+        .iter()
+        .try_for_each(|name| durable::remove_if_present(&path.join(format!("{name}.tmp"))))
+}
+
+/// Whether a file of this name in a data directory is one that brokers make beside the partitions' directories.
+pub fn is_own_file(name: &str) -> bool {
+    let checkpoint = name.strip_suffix(".tmp").unwrap_or(name);
+    [LOCK_FILE, CLEAN_MARKER].contains(&name) || CHECKPOINTS.contains(&checkpoint)
 }
 
 /// The partition whose directory has this name: the topic, a dash, the number.

@@ -244,15 +244,15 @@ impl Segment {
         Ok(())
     }
 
-    /// Where, before `len`, the first entry is whose offset is not below `target`. It does not begin before `hint`, if one is
-    /// given.
-    pub(crate) fn find(
-        &self,
-        file: &File,
-        target: i64,
-        len: u64,
-        hint: Option<u64>,
-    ) -> Result<Option<u64>, Error> {
+    /// Where, before `len`, the first entry is whose offset is not below `target`.
+    pub(crate) fn find(&self, file: &File, target: i64, len: u64) -> Result<Option<u64>, Error> {
+        let start = self.near(target, len, None)?;
+        self.find_from(start, file, target, len)
+    }
+
+    /// Where to begin a search for an offset: where an entry begins, not behind the one that is looked for, and not before
+    /// `hint`, if one is given.
+    pub(crate) fn near(&self, target: i64, len: u64, hint: Option<u64>) -> Result<u64, Error> {
         let known = match hint {
             Some(position) => position,
             None => self.index.lookup(target)?.map_or(0, |entry| entry.position),
@@ -261,7 +261,17 @@ impl Segment {
         let noted = self.landmarks.before(target, self.base_offset);
         let start = noted.map_or(known, |noted| noted.max(known));
         // An index that points beyond the end can't be right about anything.
-        let start = if start > len { 0 } else { start };
+        Ok(if start > len { 0 } else { start })
+    }
+
+    /// The same as [`Self::find`], from a place that [`Self::near`] has found.
+    pub(crate) fn find_from(
+        &self,
+        start: u64,
+        file: &File,
+        target: i64,
+        len: u64,
+    ) -> Result<Option<u64>, Error> {
         let mut headers = Headers::new(file, start, len);
         let mut walked = 0;
         loop {
@@ -328,6 +338,11 @@ impl Segment {
         self.landmarks.clear();
         self.index_dirty.store(true, Ordering::Release);
         self.index.trim()
+    }
+
+    /// Whether messages were written since they were made durable.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty.load(Ordering::Acquire)
     }
 
     /// Makes the messages durable.

@@ -59,7 +59,7 @@ impl Log {
         self.remove_last_first(writer, config, &gone)?;
         if let Some(active) = kept.last() {
             let file = active.log().readable()?;
-            if let Some(position) = active.find(&file, offset, active.len(), None)? {
+            if let Some(position) = active.find(&file, offset, active.len())? {
                 active.truncate(position, offset, config)?;
             }
             active.activate(config)?;

@@ -125,8 +125,8 @@ impl Server {
 
 async fn serve(socket: TcpStream, metrics: Metrics, readiness: Readiness) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = answer(&request, &metrics, &readiness);
-        async { Ok::<_, Infallible>(response) }
+        let (metrics, readiness) = (metrics.clone(), Arc::clone(&readiness));
+        async move { Ok::<_, Infallible>(answer(&request, metrics, &readiness).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -138,13 +138,20 @@ async fn serve(socket: TcpStream, metrics: Metrics, readiness: Readiness) {
     }
 }
 
-fn answer(request: &Request<Incoming>, metrics: &Metrics, readiness: &Readiness) -> Response<Full<Bytes>> {
+async fn answer(
+    request: &Request<Incoming>,
+    metrics: Metrics,
+    readiness: &Readiness,
+) -> Response<Full<Bytes>> {
     const PLAIN: &str = "text/plain; charset=utf-8";
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return respond(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET\n".to_owned());
     }
     match request.uri().path() {
-        "/metrics" => respond(StatusCode::OK, super::CONTENT_TYPE, metrics.render()),
+        "/metrics" => match tokio::task::spawn_blocking(move || metrics.render()).await {
+            Ok(text) => respond(StatusCode::OK, super::CONTENT_TYPE, text),
+            Err(error) => respond(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, format!("{error}\n")),
+        },
         "/healthz" => respond(StatusCode::OK, PLAIN, "ok\n".to_owned()),
         "/readyz" => match readiness() {
             Ok(()) => respond(StatusCode::OK, PLAIN, "ready\n".to_owned()),

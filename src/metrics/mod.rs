@@ -79,11 +79,6 @@ impl Default for Metrics {
     }
 }
 
-/// Another recorder was installed in this process before.
-#[derive(Debug, thiserror::Error)]
-#[error("another recorder of metrics is installed already")]
-pub struct AlreadyInstalled;
-
 impl Metrics {
     /// Metrics of their own: nothing is global, so tests do not meet each other.
     pub fn new() -> Self {
@@ -103,11 +98,6 @@ impl Metrics {
             collectors: Mutex::default(),
             recorder,
         }))
-    }
-
-    /// Makes these the metrics that the macros of the `metrics` crate count in, anywhere in this process.
-    pub fn install(&self) -> Result<(), AlreadyInstalled> {
-        metrics::set_global_recorder(Arc::clone(&self.0.recorder)).map_err(|_| AlreadyInstalled)
     }
 
     /// Messages and bytes by topic.
@@ -140,17 +130,17 @@ impl Metrics {
         &self.0.zookeeper
     }
 
-    /// Flushes of segments to disk.
+    /// Flushes of segments to disk, for who makes them.
     pub fn log_flushes(&self) -> &Timer {
         &self.0.log_flushes
     }
 
-    /// Has `collect` asked for current values at every scrape, from now on. It must not block.
+    /// Has `collect` asked for current values at every scrape, from now on. It may look at the disk.
     pub fn register_collector(&self, collect: impl Fn(&mut Scrape) + Send + Sync + 'static) {
         self.collectors().push(Box::new(collect));
     }
 
-    /// Everything, in Prometheus' text format 0.0.4.
+    /// Everything, in Prometheus' text format 0.0.4. Blocks: the collectors ask the system.
     pub fn render(&self) -> String {
         let mut scrape = Scrape::new();
         self.collect_own(&mut scrape);

@@ -55,8 +55,8 @@ metrics! {
     ISR_SHRINKS = Counter "kafka_server_replicamanager_isrshrinks_total", "Times the in-sync set of a led partition shrank.";
     ISR_EXPANDS = Counter "kafka_server_replicamanager_isrexpands_total", "Times the in-sync set of a led partition grew.";
     UNDER_REPLICATED = Gauge "kafka_cluster_partition_underreplicated", "Whether the partition's in-sync set is smaller than its assignment; 0 on followers.";
-    UNDER_MIN_ISR = Gauge "kafka_cluster_partition_underminisr", "Whether the partition's in-sync set is below the configured minimum; 0 on followers.";
-    AT_MIN_ISR = Gauge "kafka_cluster_partition_atminisr", "Whether the partition's in-sync set is exactly the configured minimum; 0 on followers.";
+    UNDER_MIN_ISR = Gauge "kafka_cluster_partition_underminisr", "Whether the partition's in-sync set is below the configured minimum, from the leader.";
+    AT_MIN_ISR = Gauge "kafka_cluster_partition_atminisr", "Whether the partition's in-sync set is exactly the configured minimum, from the leader.";
     FETCHER_MAX_LAG = Gauge "kafka_server_replicafetchermanager_maxlag", "Largest number of messages that a followed partition is behind its leader.";
     FETCHER_MIN_FETCH_RATE = Gauge "kafka_server_replicafetchermanager_minfetchrate", "Smallest one-minute rate of fetches over all fetchers; 0 without any.";
     FETCHER_FAILED_PARTITIONS = Gauge "kafka_server_replicafetchermanager_failedpartitionscount", "Followed partitions that are not copied, because their leader lacks committed messages and the topic forbids to lose them.";
@@ -120,11 +120,6 @@ metrics! {
     LOG_FLUSH_DURATION = Histogram "kafka_log_flush_duration_seconds", "Time of flushing a segment to disk.";
     LOG_DIR_SIZE = Gauge "kafka_log_dir_size_bytes", "Bytes of all segments in the data directory.";
     LOG_DIR_FREE = Gauge "kafka_log_dir_free_bytes", "Bytes free on the file system of the data directory.";
-    CLEANER_MAX_BUFFER_UTILIZATION = Gauge "kafka_log_logcleaner_max_buffer_utilization_percent", "Fullest key map in the last cleaning.";
-    CLEANER_RECOPY = Gauge "kafka_log_logcleaner_cleaner_recopy_percent", "Bytes written per 100 bytes read in the last cleaning.";
-    CLEANER_MAX_TIME = Gauge "kafka_log_logcleaner_max_clean_time_secs", "Seconds of the longest last cleaning.";
-    CLEANER_MAX_DIRTY = Gauge "kafka_log_logcleanermanager_max_dirty_percent", "Largest share of a compacted log that is not cleaned yet.";
-    CLEANER_IO_BYTES = Counter "kafka_log_cleaner_io_bytes_total", "Bytes read and written by cleaning.";
 
     BROKER_STATE = Gauge "kafka_server_kafkaserver_brokerstate", "0 not running, 1 starting, 2 recovering, 3 running, 4 running as controller, 6 waiting for controlled shutdown, 7 stopping.";
     OFFSETS_CACHED = Gauge "kafka_server_offsetmanager_numoffsets", "Committed offsets of groups kept on this broker.";
@@ -137,7 +132,7 @@ metrics! {
     BROKERS = Gauge "kafka_brokers", "Live brokers of the cluster, from its controller.";
     BROKER_INFO = Gauge "kafka_broker_info", "1 for each live broker, from the controller.";
     TOPIC_PARTITIONS = Gauge "kafka_topic_partitions", "Partitions of the topic, from the controller.";
-    TOPIC_CURRENT_OFFSET = Gauge "kafka_topic_partition_current_offset", "Next offset to be written, from the leader.";
+    TOPIC_CURRENT_OFFSET = Gauge "kafka_topic_partition_current_offset", "Next offset that consumers will find (the high watermark), from the leader.";
     TOPIC_OLDEST_OFFSET = Gauge "kafka_topic_partition_oldest_offset", "First offset kept, from the leader.";
     TOPIC_LEADER = Gauge "kafka_topic_partition_leader", "Id of the leader, from the leader.";
     TOPIC_LEADER_IS_PREFERRED = Gauge "kafka_topic_partition_leader_is_preferred", "Whether the leader is the first replica, from the leader.";
@@ -148,7 +143,6 @@ metrics! {
     GROUP_OFFSET_SUM = Gauge "kafka_consumergroup_current_offset_sum", "Sum of the offsets committed by the group.";
     GROUP_LAG = Gauge "kafka_consumergroup_lag", "Messages that the group is behind the end of the partition.";
     GROUP_LAG_SUM = Gauge "kafka_consumergroup_lag_sum", "Sum of the group's lag over the partitions of the topic.";
-    GROUP_MEMBERS = Gauge "kafka_consumergroup_members", "Members of the group.";
 
     BUILD_INFO = Gauge "kafka_build_info", "1; the labels say what this is.";
     PROCESS_CPU = Counter "process_cpu_seconds_total", "Seconds of CPU spent in user and system mode.";

@@ -119,7 +119,7 @@ struct Expected {
 }
 
 impl Caller {
-    /// Connects. `within` bounds connecting, which may not take long anyhow, and later each call.
+    /// Connects. `within` bounds connecting, which may not take long anyhow, and later each call; `Duration::MAX` is for ever.
     pub async fn connect(
         endpoint: &Endpoint,
         within: Duration,

@@ -29,6 +29,7 @@ pub use frame::FrameBuffer;
 pub use server::Error;
 pub use server::Listener;
 pub use server::ListenerConfig;
+pub use server::QUEUED_BYTES;
 
 use crate::protocol::DecodeError;
 use crate::protocol::Request;

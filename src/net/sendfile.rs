@@ -9,9 +9,8 @@ use rustix::net::SendAncillaryBuffer;
 use rustix::net::SendFlags;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::runtime::Handle;
-use tokio::runtime::RuntimeFlavor;
 
+use crate::blocking;
 use crate::message::slice::FileSlice;
 
 /// Bytes of a file per call, so that a fast reader does not keep a thread for itself.
@@ -39,10 +38,10 @@ pub(super) async fn send_bytes(socket: &TcpStream, bytes: &[IoSlice<'_>], more: 
 ///
 /// An error if the file ends before the slice does: it was truncated meanwhile.
 pub(super) async fn send_file(socket: &TcpStream, slice: &mut FileSlice) -> io::Result<u64> {
-    let sent = if slice.cold && may_block() {
+    let sent = if slice.cold {
         loop {
             socket.writable().await?;
-            match tokio::task::block_in_place(|| send_cold(socket, slice)) {
+            match blocking::in_place(|| send_cold(socket, slice)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 sent => break sent?,
             }
@@ -58,11 +57,6 @@ pub(super) async fn send_file(socket: &TcpStream, slice: &mut FileSlice) -> io::
     slice.position += sent;
     slice.len = slice.len.saturating_sub(sent);
     Ok(sent)
-}
-
-/// Whether this thread may wait for the disk while others go on.
-fn may_block() -> bool {
-    Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
 }
 
 fn send_cold(socket: &TcpStream, slice: &FileSlice) -> io::Result<u64> {

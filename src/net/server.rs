@@ -31,6 +31,13 @@ use crate::shutdown::Shutdown;
 /// After an accept that failed, for example for want of file descriptors: the connections that are there can go on.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Longer idle times are cut to this, ten years: a moment so far ahead must still be a moment.
+const IDLE_LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// Memory for the requests in flight unless it is configured. Above the largest request of the defaults (100 MiB), small
+/// enough for a small machine.
+pub const QUEUED_BYTES: u32 = 128 << 20;
+
 /// How to listen, and what clients may do.
 #[derive(Debug, Clone)]
 pub struct ListenerConfig {
@@ -46,7 +53,7 @@ pub struct ListenerConfig {
     pub receive_buffer_bytes: Option<usize>,
     /// Size of the largest request.
     pub max_request_bytes: usize,
-    /// How long a client may send nothing.
+    /// How long a client may send nothing; `Duration::MAX` is for ever.
     pub max_idle: Duration,
     /// Connections from one address.
     pub max_connections_per_ip: usize,
@@ -71,7 +78,7 @@ impl Default for ListenerConfig {
             max_idle: Duration::from_secs(600),
             max_connections_per_ip: usize::MAX,
             max_connections_per_ip_overrides: HashMap::new(),
-            queued_bytes: 256 << 20,
+            queued_bytes: QUEUED_BYTES as usize,
             drain: Duration::from_secs(2),
         }
     }
@@ -121,7 +128,7 @@ impl Listener {
         let waiting = &metrics.connections().waiting_for_memory;
         let shared = Shared {
             request_bytes_max: config.max_request_bytes,
-            idle_max: config.max_idle,
+            idle_max: config.max_idle.min(IDLE_LONGEST),
             memory: Memory::new(memory, config.max_request_bytes, waiting),
             connections: metrics.connections().clone(),
             requests: Arc::clone(metrics.requests()),

@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
-use tokio::task::block_in_place;
 use tokio::time::Instant;
 use tokio::time::sleep_until;
 use tokio::time::timeout;
 
 pub(crate) use self::orders::Followed;
 pub(crate) use self::orders::Order;
+use crate::blocking;
 use crate::log;
 use crate::log::Logs;
 use crate::metrics::ReplicationMetrics;
@@ -307,7 +307,7 @@ impl Fetcher {
             .flat_map(|(_, partitions)| partitions)
             .any(|fetched| fetched.messages.is_some());
         if anything || cuts {
-            block_in_place(take);
+            blocking::in_place(take);
         } else {
             take();
         }

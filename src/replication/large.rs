@@ -5,9 +5,7 @@
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-use tokio::runtime::Handle;
-use tokio::runtime::RuntimeFlavor;
-
+use crate::blocking;
 use crate::message::set::CheckedSet;
 use crate::message::set::Limits;
 use crate::message::set::ProducedSet;
@@ -32,23 +30,13 @@ pub(super) fn check_then<T>(
         Ok(checked) => return then(checked),
         Err(long) => long,
     };
-    slowly(|| match long.open_small(limits, LARGE)? {
+    blocking::in_place(|| match long.open_small(limits, LARGE)? {
         Ok(checked) => then(checked),
         Err(large) => {
             let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
             then(large.open(limits)?)
         }
     })
-}
-
-/// Does what takes long, while other threads serve whom this one served.
-fn slowly<T>(work: impl FnOnce() -> T) -> T {
-    let others = Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if others {
-        tokio::task::block_in_place(work)
-    } else {
-        work()
-    }
 }
 
 #[cfg(test)]

@@ -9,14 +9,13 @@ pub mod wishes;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::str;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
 use serde_json::Map;
 use serde_json::Value;
 
 use crate::types::BrokerId;
 use crate::types::Endpoint;
+use crate::types::now_millis;
 use crate::zookeeper::Error;
 
 /// The replicas of every partition of a topic; the first of each is its preferred leader.
@@ -282,13 +281,8 @@ pub fn parse_number<T: str::FromStr>(path: &str, data: &[u8]) -> Result<Option<T
 }
 
 /// The time as the records have it: milliseconds since 1970, as text.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "records have wall clock times, for people"
-)]
 pub(super) fn timestamp() -> String {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since_1970.as_millis().to_string()
+    now_millis().to_string()
 }
 
 /// A JSON object and where it was read.

@@ -29,6 +29,7 @@ use gregor::message::entry::entries;
 use gregor::message::set::ProducedSet;
 use gregor::message::set::SetBuilder;
 use gregor::message::wrapper::deep_entries;
+use gregor::metrics::Timer;
 use gregor::types::TopicPartition;
 
 use crate::support::Need;
@@ -125,6 +126,7 @@ fn open(directory: &Path) -> Logs {
         defaults,
         overrides: HashMap::new(),
         recovery_threads: 1,
+        flushes: Timer::new(),
     };
     Logs::open(&config).unwrap()
 }

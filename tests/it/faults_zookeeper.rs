@@ -284,6 +284,18 @@ fn nodes_that_say_nothing_sensible_cost_only_what_they_are_about_at_the_start() 
     znodes::set(&connect, &mended);
     znodes::delete(&connect, &BREAKABLE[3..6]);
     broker.wait_for_topic("assignment", 1);
+    eventually(
+        "settings that were nonsense at the start are read again",
+        SOON,
+        || {
+            let output = broker.output();
+            if output.contains(r#"config: settings are now {"retention.ms": "100000000000"}"#) {
+                Ok(())
+            } else {
+                Err(output)
+            }
+        },
+    );
     broker.stop();
     broker.start_again();
     for topic in ["assignment", "state"] {

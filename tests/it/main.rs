@@ -25,6 +25,7 @@ mod hand_over;
 mod mistakes;
 mod ordering;
 mod overload;
+mod probes;
 mod readme;
 mod recorded;
 mod reference_commands;

@@ -142,6 +142,60 @@ fn sigterm_stops_it_while_zookeeper_is_away_or_hangs() {
     );
 }
 
+/// Neither the controller, which is to be asked for leave, nor ZooKeeper keep it from writing its logs in time.
+#[test]
+fn sigterm_stops_it_while_nobody_answers() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let zookeeper = ZooKeeper::start(Version::Reference);
+    let connect = chroot(&zookeeper, "stop-alone");
+    let [controller, mut broker] = ["0", "1"].map(|id| {
+        Setup::new(&connect)
+            .set("broker.id", id)
+            .set("zookeeper.session.timeout.ms", "30000")
+            .start()
+    });
+    let mut create = program(&["topics", "--zookeeper", &connect, "--create", "--topic", "orders"]);
+    create.args(["--replica-assignment", "1:0,0:1"]);
+    run(create, b"", SOON).succeeded();
+    broker.wait_for_topic("orders", 2);
+    controller.freeze();
+    zookeeper.freeze();
+    assert_eq!(broker.stop_within(STOP).code(), Some(0));
+    assert!(
+        broker.data().join(".kafka_cleanshutdown").exists(),
+        "the mark of a clean stop"
+    );
+}
+
+/// Limits of time may be switched off: 0 and -1 are for ever.
+#[test]
+fn limits_of_time_may_be_switched_off() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    let connect = chroot(&zookeeper, "for-ever");
+    let brokers = ["0", "1"].map(|id| {
+        Setup::new(&connect)
+            .set("broker.id", id)
+            .set("connections.max.idle.ms", "-1")
+            .set("controller.socket.timeout.ms", "0")
+            .set("replica.socket.timeout.ms", "0")
+            .start()
+    });
+    let arguments = ["topics", "--zookeeper", &connect, "--create", "--topic", "orders"];
+    let mut create = program(&arguments);
+    create.args(["--replica-assignment", "0:1"]);
+    run(create, b"", SOON).succeeded();
+    brokers[0].wait_for_topic("orders", 1);
+    let mut python = Python::start(Release::Kafka20, &brokers[0].bootstrap());
+    let sent = python.produce("orders", "none", "-1", &numbered("python", 3));
+    assert!(sent.iter().all(Result::is_ok), "{sent:?}");
+    assert_eq!(python.consume("orders", 0, 0).len(), 3);
+}
+
 /// `--check` says what it finds without starting anything.
 #[test]
 fn check_finds_mistakes_without_starting() {

@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use gregor::message::Codec;
 use gregor::protocol::fetch::Reader;
+use gregor::protocol::leader_and_isr::Leader;
+use gregor::protocol::leader_and_isr::LeaderAndIsrRequest;
+use gregor::protocol::leader_and_isr::PartitionState;
 use gregor::protocol::list_offsets::OffsetSpec;
+use gregor::types::BrokerId;
 use serde_json::Value;
 
 use crate::support::Need;
@@ -18,6 +22,7 @@ use crate::support::gregor;
 use crate::support::have;
 use crate::support::process::run;
 use crate::support::reference;
+use crate::support::requests::ask;
 use crate::support::requests::ask_one;
 use crate::support::requests::offsets;
 use crate::support::requests::produce;
@@ -109,9 +114,13 @@ impl Changing {
     }
 
     fn log_start(&self) -> i64 {
-        let request = offsets(Reader::Consumer, "t", 0, OffsetSpec::Earliest);
-        ask_one(&self.broker, &request)["offsets"][0].as_i64().unwrap()
+        log_start(&self.broker, "t")
     }
+}
+
+fn log_start(broker: &Broker, topic: &str) -> i64 {
+    let request = offsets(Reader::Consumer, topic, 0, OffsetSpec::Earliest);
+    ask_one(broker, &request)["offsets"][0].as_i64().unwrap()
 }
 
 /// What producers notice at once, there and back.
@@ -194,4 +203,72 @@ fn a_running_java_broker_takes_over_what_our_command_changes() {
     let changing = Changing::start("settings-java", Kind::Reference, Kind::Gregor);
     limits(&changing);
     segmentation(&changing);
+}
+
+/// A controller may give a broker a new partition while the broker has no session: what the topic says about retention
+/// is not known then.
+#[test]
+fn of_a_topic_whose_settings_are_not_known_nothing_is_deleted() {
+    if !have(&[Need::Gregor, Need::Reference]) {
+        return;
+    }
+    let mut zookeeper = ZooKeeper::start(Version::Reference);
+    let broker = Setup::new(&chroot(&zookeeper, "settings-unknown"))
+        .set("log.segment.bytes", "1000")
+        .set("log.retention.bytes", "1500")
+        .set("log.retention.check.interval.ms", "100")
+        .start();
+    let fill = |topic: &str| {
+        for _ in 0..20 {
+            let message = [(0, set(Codec::None, &["x".repeat(200).as_str()]))];
+            assert_eq!(
+                ask_one(&broker, &produce(1, SOON, topic, message))["error_code"],
+                0
+            );
+        }
+    };
+    let trimmed = |topic: &str, from: i64| {
+        eventually("old segments are deleted", SOON, || {
+            match log_start(&broker, topic) {
+                start if start > from => Ok(start),
+                start => Err(start),
+            }
+        })
+    };
+    broker.create_topic("known", 1, &[]);
+    zookeeper.kill();
+    eventually("its session has ended", SOON, || {
+        let output = broker.output();
+        if output.contains("has ended") {
+            Ok(())
+        } else {
+            Err(output)
+        }
+    });
+    let me = BrokerId(0);
+    let state = PartitionState {
+        controller_epoch: 1,
+        leader: Leader::Broker(me),
+        leader_epoch: 0,
+        isr: vec![me],
+        zk_version: 0,
+        replicas: vec![me],
+    };
+    let order = LeaderAndIsrRequest {
+        controller_id: me,
+        controller_epoch: 1,
+        partitions: vec![("unknown".to_owned(), 0, state)],
+        live_leaders: Vec::new(),
+    };
+    assert_eq!(ask(&broker, &order)["partitions"][0]["error_code"], 0);
+    fill("unknown");
+    // Retention has come by twice when what was written between is gone.
+    fill("known");
+    let start = trimmed("known", 0);
+    fill("known");
+    trimmed("known", start);
+    assert_eq!(log_start(&broker, "unknown"), 0);
+    // It says nothing of its own, as it turns out.
+    zookeeper.start_again();
+    trimmed("unknown", 0);
 }

@@ -9,7 +9,6 @@ use super::keys::Text;
 use super::origin::Origin;
 use super::sections::AdvertisedConfig;
 use super::sections::BrokerConfig;
-use super::sections::CleanerConfig;
 use super::sections::CompressionConfig;
 use super::sections::ControlledShutdownConfig;
 use super::sections::ControllerConfig;
@@ -207,13 +206,6 @@ fn directories(reader: &mut Reader<'_>) -> Vec<PathBuf> {
 }
 
 fn logs(reader: &mut Reader<'_>, directories: Vec<PathBuf>) -> LogsConfig {
-    let cleaner = CleanerConfig {
-        threads: reader.clamped(&keys::LOG_CLEANER_THREADS),
-        max_bytes_per_second: Some(reader.real(&keys::LOG_CLEANER_IO_MAX_BYTES_PER_SECOND))
-            .filter(|limit| *limit < f64::MAX),
-        dedupe_buffer_bytes: reader.clamped(&keys::LOG_CLEANER_DEDUPE_BUFFER_SIZE),
-        backoff: reader.millis(&keys::LOG_CLEANER_BACKOFF_MS),
-    };
     // 0.8.2.2 looks at the scheduler's interval only, so that a flush age alone does nothing there.
     let age = reader.unless_never(flush_age_key(reader));
     let scheduler = reader.unless_never(&keys::LOG_FLUSH_SCHEDULER_INTERVAL_MS);
@@ -227,7 +219,6 @@ fn logs(reader: &mut Reader<'_>, directories: Vec<PathBuf>) -> LogsConfig {
             .min()
             .map(|ms| Duration::from_millis(ms.max(1))),
         checkpoint_interval: reader.millis(&keys::LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS),
-        cleaner: reader.flag(&keys::LOG_CLEANER_ENABLE).then_some(cleaner),
     }
 }
 

@@ -8,12 +8,16 @@ use super::build::ROLL_JITTER;
 use super::build::Units;
 use super::foreign;
 use super::keys;
+use super::keys::Number;
 use super::origin::Origin;
 use super::problems::Problem;
 use super::sections::BrokerConfig;
+use super::sections::ControlledShutdownConfig;
 use super::sections::LogsConfig;
 use super::sources::Settings;
 use super::values::Reader;
+use crate::broker::controlled_shutdown::LIMIT;
+use crate::broker::controlled_shutdown::LONGEST_PAUSE;
 
 /// Rules between keys whose values are right by themselves.
 pub(crate) fn across(reader: &mut Reader<'_>, config: &BrokerConfig) {
@@ -36,7 +40,7 @@ pub(crate) fn across(reader: &mut Reader<'_>, config: &BrokerConfig) {
         );
         reader.problem(keys::REPLICA_FETCH_WAIT_MAX_MS.name, &what, wait, hint);
     }
-    dedupe_buffer(reader);
+    cleaner(reader);
     if config.zookeeper.set_acl && config.zookeeper.auth.is_none() {
         reader.problem(
             keys::ZOOKEEPER_SET_ACL.name,
@@ -82,8 +86,11 @@ fn required(reader: &mut Reader<'_>) {
     }
 }
 
-/// 0.8.2.2 checks this even when the cleaner is off.
-fn dedupe_buffer(reader: &mut Reader<'_>) {
+/// 0.8.2.2 checks this even when the cleaner is off. Nothing compacts here, but a file that it refuses is refused.
+fn cleaner(reader: &mut Reader<'_>) {
+    reader.flag(&keys::LOG_CLEANER_ENABLE);
+    reader.real(&keys::LOG_CLEANER_IO_MAX_BYTES_PER_SECOND);
+    reader.number(&keys::LOG_CLEANER_BACKOFF_MS);
     let buffer: u64 = reader.clamped(&keys::LOG_CLEANER_DEDUPE_BUFFER_SIZE);
     let threads: u64 = reader.clamped(&keys::LOG_CLEANER_THREADS);
     let needed = keys::MIN_DEDUPE_BYTES_PER_THREAD
@@ -99,7 +106,7 @@ fn dedupe_buffer(reader: &mut Reader<'_>) {
 /// One line for everything that does not do what it seems to.
 pub(crate) fn warnings(settings: &Settings, config: &BrokerConfig) -> Vec<String> {
     let mut warnings = about_keys(settings);
-    warnings.extend(doubts(config));
+    warnings.extend(doubts(settings, config));
     warnings
 }
 
@@ -154,12 +161,9 @@ fn winner_over(settings: &Settings, key: &str) -> Option<&'static str> {
 }
 
 /// What is allowed, but hardly meant.
-fn doubts(config: &BrokerConfig) -> Vec<String> {
-    let mut doubts = Vec::new();
-    if config.logs.cleaner.is_some() {
-        let cleaner = "log.cleaner.enable has no effect yet: compacted topics keep every message";
-        doubts.push(cleaner.to_owned());
-    }
+fn doubts(settings: &Settings, config: &BrokerConfig) -> Vec<String> {
+    let mut doubts = about_compaction(settings, config);
+    doubts.extend(about_controlled_shutdown(settings, &config.controlled_shutdown));
     let replication = &config.replication;
     if replication.socket_timeout < replication.fetch_wait_max {
         doubts.push(format!(
@@ -176,6 +180,59 @@ fn doubts(config: &BrokerConfig) -> Vec<String> {
         ));
     }
     doubts
+}
+
+/// Nothing compacts yet, whatever the keys of the cleaner say.
+fn about_compaction(settings: &Settings, config: &BrokerConfig) -> Vec<String> {
+    let mut doubts = Vec::new();
+    let wants = |key: &str, value: &str| {
+        let off = key == keys::LOG_CLEANER_ENABLE.name && value.eq_ignore_ascii_case("false");
+        key.starts_with("log.cleaner.") && keys::ACCEPTED.contains(&key) && !off
+    };
+    let wanting: Vec<&str> = settings
+        .by_key
+        .iter()
+        .filter(|(key, setting)| wants(key, &setting.value))
+        .map(|(key, _)| key.as_str())
+        .collect();
+    if !wanting.is_empty() {
+        doubts.push(format!(
+            "{}: nothing is compacted yet, compacted topics keep every message",
+            wanting.join(", ")
+        ));
+    }
+    if config.log.compact {
+        doubts.push(format!(
+            "{}=compact: nothing is compacted yet, and nothing deleted: topics without a policy of their own only grow",
+            keys::LOG_CLEANUP_POLICY.name
+        ));
+    }
+    doubts
+}
+
+/// A stop does not take as long as the keys allow.
+fn about_controlled_shutdown(settings: &Settings, config: &ControlledShutdownConfig) -> Option<String> {
+    let is_set = |key: &Number| settings.by_key.contains_key(key.name);
+    let (retries, backoff) = (
+        &keys::CONTROLLED_SHUTDOWN_MAX_RETRIES,
+        &keys::CONTROLLED_SHUTDOWN_RETRY_BACKOFF_MS,
+    );
+    let pause = config.retry_backoff.min(LONGEST_PAUSE);
+    let (set, configured) = if is_set(backoff) && config.retry_backoff > pause {
+        (backoff, config.retry_backoff.as_millis())
+    } else if is_set(retries) && pause.saturating_mul(config.max_retries.saturating_sub(1)) > LIMIT {
+        (retries, config.max_retries.into())
+    } else {
+        return None;
+    };
+    config.enabled.then(|| {
+        format!(
+            "{}={configured} is more than a stop takes: it tries for {} s at most, with pauses of {} ms at most",
+            set.name,
+            LIMIT.as_secs(),
+            LONGEST_PAUSE.as_millis()
+        )
+    })
 }
 
 /// What is in force and worth a line in the log.

@@ -2,6 +2,8 @@
 //!
 //! Always holds: a key is in [`ACCEPTED`] (and read somewhere), or in [`WITHOUT_EFFECT`], never in both.
 
+use crate::net::QUEUED_BYTES;
+
 /// A whole number within its type's width or a narrower range, both ends included.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Number {
@@ -113,10 +115,6 @@ pub(crate) enum Declared {
 /// What one cleaner thread needs at least, in bytes.
 pub(crate) const MIN_DEDUPE_BYTES_PER_THREAD: u64 = 1024 * 1024;
 
-/// Memory for the requests in flight unless `socket.request.max.bytes` is larger. Above the largest request of the
-/// defaults (100 MiB), small enough for a small machine.
-pub(crate) const QUEUED_BYTES: i64 = 128 * 1024 * 1024;
-
 // Ranges are those of 0.8.2.2 where it checks any. Where it checks none, but stops, hangs or never answers with such a
 // value, the range is narrower here: what cannot work is said at the start.
 keys! {
@@ -209,7 +207,7 @@ keys! {
     METRICS_LISTEN: Text = text("metrics.listen", Some("0.0.0.0:9308"));
     ZOOKEEPER_AUTH: Text = text("zookeeper.auth", None);
     ZOOKEEPER_SET_ACL: Flag = flag("zookeeper.set.acl", false);
-    QUEUED_MAX_BYTES: Number = Number::long("queued.max.bytes", QUEUED_BYTES).at_least(1);
+    QUEUED_MAX_BYTES: Number = Number::long("queued.max.bytes", QUEUED_BYTES as i64).at_least(1);
     WORKER_THREADS: Number = Number::int("worker.threads", 0).at_least(0).at_most(1024);
     COMPRESSION_GZIP_LEVEL: Number = Number::int("compression.gzip.level", 1).at_least(1).at_most(9);
 }

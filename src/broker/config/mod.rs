@@ -22,7 +22,6 @@ pub use problems::Problem;
 pub use problems::Problems;
 pub use sections::AdvertisedConfig;
 pub use sections::BrokerConfig;
-pub use sections::CleanerConfig;
 pub use sections::CompressionConfig;
 pub use sections::ControlledShutdownConfig;
 pub use sections::ControllerConfig;

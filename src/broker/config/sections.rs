@@ -148,21 +148,6 @@ pub struct LogsConfig {
     pub flush_check_interval: Option<Duration>,
     /// How often the recovery points are written down.
     pub checkpoint_interval: Duration,
-    /// Compaction by key; `None` is switched off.
-    pub cleaner: Option<CleanerConfig>,
-}
-
-/// Compaction by key.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CleanerConfig {
-    /// Logs that are cleaned at a time.
-    pub threads: usize,
-    /// Limit of reading plus writing; `None` is none.
-    pub max_bytes_per_second: Option<f64>,
-    /// Memory for the maps of keys of all threads together.
-    pub dedupe_buffer_bytes: u64,
-    /// Pause when there is nothing to clean.
-    pub backoff: Duration,
 }
 
 /// Creating and deleting topics.

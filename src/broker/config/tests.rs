@@ -493,7 +493,6 @@ fn defaults(machine: &str) -> BrokerConfig {
             retention_check_interval: Duration::from_secs(300),
             flush_check_interval: None,
             checkpoint_interval: Duration::from_secs(60),
-            cleaner: None,
         },
         topics: TopicsConfig {
             auto_create: true,
@@ -625,12 +624,6 @@ fn everything() -> BrokerConfig {
             retention_check_interval: ms(28),
             flush_check_interval: Some(ms(37)),
             checkpoint_interval: ms(39),
-            cleaner: Some(CleanerConfig {
-                threads: 2,
-                max_bytes_per_second: Some(29.5),
-                dedupe_buffer_bytes: 3_000_000,
-                backoff: ms(31),
-            }),
         },
         topics: TopicsConfig {
             auto_create: false,
@@ -1226,8 +1219,48 @@ fn settings_that_are_hardly_meant_are_doubted() {
             .any(|doubt| doubt.contains("(100) is below replica.fetch.wait.max.ms (500)")),
         "{timeouts:?}"
     );
+}
+
+#[test]
+fn who_expects_compaction_is_told_that_there_is_none() {
+    assert_eq!(warnings(&[("log.cleaner.enable", "false")]), [] as [String; 0]);
+    assert_eq!(warnings(&[("log.cleanup.policy", "delete")]), [] as [String; 0]);
+    let cleaner = warnings(&[("log.cleaner.enable", "true"), ("log.cleaner.threads", "2")]);
     assert_eq!(
-        warnings(&[("log.cleaner.enable", "true"), ("delete.topic.enable", "true")]).len(),
-        1
+        cleaner,
+        [
+            "log.cleaner.enable, log.cleaner.threads: nothing is compacted yet, compacted topics keep every message"
+        ]
     );
+    assert_eq!(
+        warnings(&[("log.cleanup.policy", "compact")]),
+        [
+            "log.cleanup.policy=compact: nothing is compacted yet, and nothing deleted: topics without a policy of their \
+             own only grow"
+        ]
+    );
+}
+
+#[test]
+fn who_grants_controlled_shutdown_much_time_is_told_how_much_it_takes() {
+    let backoff = "controlled.shutdown.retry.backoff.ms";
+    let retries = "controlled.shutdown.max.retries";
+    for few in [
+        (backoff, "700"),
+        (retries, "5"),
+        ("controlled.shutdown.enable", "true"),
+    ] {
+        assert_eq!(warnings(&[few]), [] as [String; 0]);
+    }
+    let [pause] = &warnings(&[(backoff, "701")])[..] else {
+        panic!("one key, one doubt")
+    };
+    assert!(pause.contains("701") && pause.contains("700 ms"), "{pause}");
+    let [attempts] = &warnings(&[(retries, "6")])[..] else {
+        panic!("one key, one doubt")
+    };
+    assert!(attempts.contains("=6") && attempts.contains("3 s"), "{attempts}");
+    assert_eq!(warnings(&[(retries, "6"), (backoff, "10")]), [] as [String; 0]);
+    let off = ("controlled.shutdown.enable", "false");
+    assert_eq!(warnings(&[off, (retries, "60")]), [] as [String; 0]);
 }

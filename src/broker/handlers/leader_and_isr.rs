@@ -5,9 +5,9 @@
 //!   repeated.
 //! - A partition that this broker is no replica of is left out of the answer.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::broker::handlers::admit;
 use crate::broker::handlers::controller_answers;
 use crate::broker::offsets::Offsets;
 use crate::broker::topic_configs::TopicConfigs;
@@ -33,43 +33,21 @@ pub(crate) fn handle(
     let (epoch, partitions, configs) = (Arc::clone(epoch), Arc::clone(partitions), configs.clone());
     let (offsets, shutdown) = (Arc::clone(offsets), shutdown.clone());
     Reply::Later(Box::pin(async move {
-        let _admitted = match epoch.admit(request.controller_epoch, connection).await {
-            Ok(admitted) => admitted,
-            Err(stale) => {
-                tracing::warn!("roles from broker {}: {stale}", request.controller_id);
-                let error = ErrorCode::StaleControllerEpoch;
-                return Reply::Send(
-                    LeaderAndIsrResponse {
-                        error,
-                        partitions: Vec::new(),
-                    }
-                    .into(),
-                );
-            }
+        let answer = |error, partitions| Reply::Send(LeaderAndIsrResponse { error, partitions }.into());
+        let from = (request.controller_id, request.controller_epoch);
+        let Some(_admitted) = admit(&epoch, from, connection, "roles").await else {
+            return answer(ErrorCode::StaleControllerEpoch, Vec::new());
         };
         // Nobody waits for ZooKeeper where a log has its settings.
-        let new = partitions.topics_of_new_logs(&request);
-        let of_topics = if new.is_empty() {
-            HashMap::new()
-        } else {
-            configs.of(new).await
-        };
-        let config = move |topic: &str| of_topics.get(topic).unwrap_or_else(|| configs.defaults()).clone();
-        let apply = move || partitions.apply_roles(&request, config);
+        let configs = configs.of(partitions.topics_of_new_logs(&request)).await;
+        let apply = move || partitions.apply_roles(&request, |topic| configs.of(topic));
         let Ok(outcomes) = tokio::task::spawn_blocking(apply).await else {
             return Reply::Close; // The process is going down.
         };
         for outcome in &outcomes {
             follow_leadership(&offsets, outcome);
         }
-        let partitions = controller_answers(outcomes, &shutdown);
-        Reply::Send(
-            LeaderAndIsrResponse {
-                error: ErrorCode::None,
-                partitions,
-            }
-            .into(),
-        )
+        answer(ErrorCode::None, controller_answers(outcomes, &shutdown))
     }))
 }
 

@@ -4,10 +4,11 @@
 //! - "Latest" is the high watermark for consumers, the log end offset for followers and debugging consumers.
 //! - A negative number of offsets: error -1. None found: no offsets, no error.
 
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
-
+use crate::blocking;
 use crate::broker::error_mapping;
+use crate::log;
+use crate::log::Log;
+use crate::log::SegmentSummary;
 use crate::net::Reply;
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch::Reader;
@@ -19,6 +20,8 @@ use crate::protocol::list_offsets::PartitionOffsetsFound;
 use crate::replication;
 use crate::replication::Partitions;
 use crate::replication::RoleName;
+use crate::types::millis_since_1970;
+use crate::types::now_millis;
 
 /// Looks at every partition's segments.
 pub(crate) fn handle(partitions: &Partitions, request: &ListOffsetsRequest) -> Reply {
@@ -66,27 +69,27 @@ fn offsets(
     let log = partition.log().ok_or(missing)?;
     let max_offsets = usize::try_from(asked.max_offsets).map_err(|_negative| ErrorCode::Unknown)?;
 
-    let segments = log
-        .segments()
-        .map_err(|error| error_mapping::code_of(&replication::Error::from(error)))?;
-    let last_is_empty = segments.last().is_none_or(|segment| segment.size == 0);
-    let mut positions: Vec<_> = segments
-        .iter()
-        .map(|segment| (segment.base_offset, millis(segment.modified)))
-        .collect();
-    if !last_is_empty {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "compared with times of files, and a client's"
-        )]
-        let now = SystemTime::now();
-        positions.push((log.log_end_offset(), millis(now)));
+    let mut positions =
+        segments(&log, asked.at).map_err(|error| error_mapping::code_of(&replication::Error::from(error)))?;
+    let end = log.log_end_offset();
+    if positions.last().is_some_and(|(last, _)| *last < end) {
+        positions.push((end, now_millis()));
     }
     let mut offsets = before(&positions, asked.at, max_offsets);
     if reader == Reader::Consumer {
         clip(&mut offsets, partition.high_watermark());
     }
     Ok(offsets)
+}
+
+/// Where the segments begin, and when each was written last, as far as that matters: the disk has to be asked.
+fn segments(log: &Log, at: OffsetSpec) -> Result<Vec<(i64, i64)>, log::Error> {
+    if !matches!(at, OffsetSpec::Timestamp(_)) {
+        return Ok(log.segment_bases().into_iter().map(|base| (base, 0)).collect());
+    }
+    let segments = blocking::in_place(|| log.segments())?;
+    let position = |segment: &SegmentSummary| (segment.base_offset, millis_since_1970(segment.modified));
+    Ok(segments.iter().map(position).collect())
 }
 
 /// The newest position that is not later than `at`, and those before it, newest first.
@@ -117,11 +120,6 @@ fn clip(offsets: &mut Vec<i64>, high_watermark: i64) {
     if above > 0 {
         offsets.splice(..above, [high_watermark]);
     }
-}
-
-fn millis(time: SystemTime) -> i64 {
-    time.duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

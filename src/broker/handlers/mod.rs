@@ -31,10 +31,12 @@ use crate::protocol::DecodeError;
 use crate::protocol::ErrorCode;
 use crate::protocol::Request;
 use crate::protocol::RequestHeader;
+use crate::replication::Admitted;
 use crate::replication::ControllerEpoch;
 use crate::replication::Outcome;
 use crate::replication::Partitions;
 use crate::shutdown::Shutdown;
+use crate::types::BrokerId;
 use crate::zookeeper::Sessions;
 
 /// Everything that requests may touch. Each connection has a clone; each API is handed only its part.
@@ -109,6 +111,19 @@ impl Handler for Handlers {
     fn refused(&self, peer: &Peer, error: DecodeError) {
         self.0.refusals.report(peer, &error);
     }
+}
+
+/// Waits for the turn of an order that came on this connection. `None` if the order is not to be carried out.
+async fn admit<'a>(
+    epoch: &'a ControllerEpoch,
+    (controller, controller_epoch): (BrokerId, i32),
+    connection: u64,
+    order: &str,
+) -> Option<Admitted<'a>> {
+    let admitted = epoch.admit(controller_epoch, connection).await;
+    admitted
+        .inspect_err(|stale| tracing::warn!("{order} from broker {controller}: {stale}"))
+        .ok()
 }
 
 /// What a controller is answered for each partition. A failed disk also stops the broker.

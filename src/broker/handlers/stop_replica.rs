@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::broker::handlers::admit;
 use crate::broker::handlers::controller_answers;
 use crate::broker::offsets::Offsets;
 use crate::net::Reply;
@@ -27,19 +28,10 @@ pub(crate) fn handle(
     let (epoch, partitions) = (Arc::clone(epoch), Arc::clone(partitions));
     let (offsets, shutdown) = (Arc::clone(offsets), shutdown.clone());
     Reply::Later(Box::pin(async move {
-        let _admitted = match epoch.admit(request.controller_epoch, connection).await {
-            Ok(admitted) => admitted,
-            Err(stale) => {
-                tracing::warn!("stop from broker {}: {stale}", request.controller_id);
-                let error = ErrorCode::StaleControllerEpoch;
-                return Reply::Send(
-                    StopReplicaResponse {
-                        error,
-                        partitions: Vec::new(),
-                    }
-                    .into(),
-                );
-            }
+        let answer = |error, partitions| Reply::Send(StopReplicaResponse { error, partitions }.into());
+        let from = (request.controller_id, request.controller_epoch);
+        let Some(_admitted) = admit(&epoch, from, connection, "stop").await else {
+            return answer(ErrorCode::StaleControllerEpoch, Vec::new());
         };
         if request.delete {
             for (_, number) in request
@@ -53,13 +45,6 @@ pub(crate) fn handle(
         let Ok(outcomes) = tokio::task::spawn_blocking(move || partitions.stop(&request)).await else {
             return Reply::Close; // The process is going down.
         };
-        let partitions = controller_answers(outcomes, &shutdown);
-        Reply::Send(
-            StopReplicaResponse {
-                error: ErrorCode::None,
-                partitions,
-            }
-            .into(),
-        )
+        answer(ErrorCode::None, controller_answers(outcomes, &shutdown))
     }))
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::broker::handlers::admit;
 use crate::broker::metadata_cache::MetadataCache;
 use crate::net::Reply;
 use crate::protocol::ErrorCode;
@@ -20,15 +21,13 @@ pub(crate) fn handle(
 ) -> Reply {
     let (epoch, cache) = (Arc::clone(epoch), Arc::clone(cache));
     Reply::Later(Box::pin(async move {
-        let error = match epoch.admit(request.controller_epoch, connection).await {
-            Ok(_admitted) => {
+        let from = (request.controller_id, request.controller_epoch);
+        let error = match admit(&epoch, from, connection, "metadata").await {
+            Some(_admitted) => {
                 cache.update(request);
                 ErrorCode::None
             }
-            Err(stale) => {
-                tracing::warn!("metadata from broker {}: {stale}", request.controller_id);
-                ErrorCode::Unknown
-            }
+            None => ErrorCode::Unknown,
         };
         Reply::Send(UpdateMetadataResponse { error }.into())
     }))

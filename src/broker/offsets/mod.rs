@@ -14,8 +14,6 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Duration;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
 
 use tokio::time::timeout;
 
@@ -34,6 +32,7 @@ use crate::replication::Partitions;
 use crate::types::OFFSETS_TOPIC;
 use crate::types::java_abs;
 use crate::types::java_hash;
+use crate::types::now_millis;
 
 /// How offsets are kept.
 #[derive(Debug, Clone)]
@@ -144,7 +143,7 @@ impl Offsets {
 
     /// Commits all positions whose metadata is short enough with one append, and answers for each in turn.
     pub(crate) async fn commit(&self, group: &str, commits: Vec<Commit>) -> Vec<Result<(), Arc<Error>>> {
-        let now = now_ms();
+        let now = now_millis();
         let checked: Vec<_> = commits
             .iter()
             .map(|commit| self.check_metadata(commit.metadata.as_deref()).map_err(Arc::new))
@@ -330,10 +329,4 @@ fn not_coordinator(error: replication::Error) -> Error {
         replication::Error::NotLeader => Error::NotCoordinator,
         error => Error::Append(error),
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the time of a commit")]
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

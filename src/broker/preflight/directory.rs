@@ -8,7 +8,6 @@ use std::path::PathBuf;
 
 use rustix::fs::Access;
 use rustix::fs::access;
-use rustix::fs::statvfs;
 use rustix::process::Flock;
 use rustix::process::FlockType;
 use rustix::process::fcntl_getlk;
@@ -16,21 +15,14 @@ use rustix::process::fcntl_getlk;
 use super::Finding;
 use super::process::Holder;
 use crate::broker::config::BrokerConfig;
-use crate::broker::config::property;
+use crate::broker::gauges::free_bytes;
+use crate::broker::meta_properties;
+use crate::log::LOCK_FILE;
+use crate::log::is_own_file;
 use crate::types::BrokerId;
 
 /// What a start needs at least: a new segment's index alone takes 10 MiB.
 const MIN_FREE_BYTES: u64 = 16 * 1024 * 1024;
-
-/// Files beside the partitions' directories.
-const OUR_FILES: &[&str] = &[
-    ".lock",
-    ".kafka_cleanshutdown",
-    "meta.properties",
-    "recovery-point-offset-checkpoint",
-    "replication-offset-checkpoint",
-    "cleaner-offset-checkpoint",
-];
 
 /// Looks at every data directory. Creates none.
 pub fn directories(config: &BrokerConfig) -> Vec<Finding> {
@@ -115,9 +107,7 @@ fn permission(directory: &Path, place: &Path) -> Option<Finding> {
 
 fn space(directory: &Path, place: &Path) -> Option<Finding> {
     // A file system that does not tell its space is not known to be full.
-    let free = statvfs(place)
-        .ok()
-        .map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize))?;
+    let free = free_bytes(place)?;
     (free < MIN_FREE_BYTES).then(|| {
         Finding::error(
             format!("no space for data: {} has {free} bytes free", directory.display()),
@@ -128,7 +118,7 @@ fn space(directory: &Path, place: &Path) -> Option<Finding> {
 
 /// Whether another process has locked the directory, as Java's `FileLock` does: by fcntl.
 fn lock(directory: &Path) -> Option<Finding> {
-    let file = File::open(directory.join(".lock")).ok()?;
+    let file = File::open(directory.join(LOCK_FILE)).ok()?;
     let held = fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)).ok()??;
     let pid = held
         .pid
@@ -145,11 +135,9 @@ fn lock(directory: &Path) -> Option<Finding> {
 
 /// Whether the directory belongs to another broker, or to something else altogether.
 fn owner(directory: &Path, id: BrokerId) -> Option<Finding> {
-    let meta = fs::read(directory.join("meta.properties")).ok();
-    let other = meta
-        .and_then(|meta| property(&meta, "broker.id"))
-        .filter(|owner| *owner != id.to_string());
-    if let Some(other) = other {
+    if let Err(meta_properties::Error::Foreign { owner: other, .. }) =
+        meta_properties::refuse_foreign(directory, id)
+    {
         return Some(Finding::error(
             format!(
                 "the data directory is that of broker {other}, not {id}: {}",
@@ -189,7 +177,7 @@ fn is_ours(name: &str, is_dir: bool) -> bool {
     let partition = name.strip_suffix(".delete").unwrap_or(name).rsplit_once('-');
     let is_partition =
         partition.is_some_and(|(topic, number)| !topic.is_empty() && number.parse::<u32>().is_ok());
-    (is_dir && is_partition) || (!is_dir && OUR_FILES.contains(&name.strip_suffix(".tmp").unwrap_or(name)))
+    (is_dir && is_partition) || (!is_dir && (is_own_file(name) || name == meta_properties::FILE_NAME))
 }
 
 #[cfg(test)]

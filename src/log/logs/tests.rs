@@ -20,6 +20,7 @@ fn config(directories: &[&Path]) -> LogsConfig {
         defaults: small(),
         overrides: HashMap::new(),
         recovery_threads: 2,
+        flushes: Timer::new(),
     }
 }
 

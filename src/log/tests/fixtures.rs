@@ -28,6 +28,7 @@ use crate::log::testing::files;
 use crate::log::testing::one;
 use crate::log::testing::said_about;
 use crate::message::entry::entries;
+use crate::metrics::Timer;
 use crate::types::TopicPartition;
 
 fn originals() -> PathBuf {
@@ -134,6 +135,7 @@ impl Fixture {
             defaults: self.defaults(),
             overrides: self.overrides(),
             recovery_threads: 2,
+            flushes: Timer::new(),
         })
         .unwrap()
     }
@@ -498,6 +500,7 @@ fn what_0_8_refuses_is_mended_if_nothing_is_lost() {
                 },
                 overrides: HashMap::new(),
                 recovery_threads: 1,
+                flushes: Timer::new(),
             })
         };
         said_about(directory.path());

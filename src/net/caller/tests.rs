@@ -181,6 +181,18 @@ async fn nobody_listening_is_told_with_the_address() {
 }
 
 #[tokio::test]
+async fn a_caller_may_wait_for_ever() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = i32::from(listener.local_addr().unwrap().port());
+    let caller = Caller::connect(&Endpoint { port, ..endpoint() }, Duration::MAX, None)
+        .await
+        .unwrap();
+    let (mut socket, _) = listener.accept().await.unwrap();
+    caller.send(&heartbeat()).await.unwrap();
+    assert!(socket.read_i32().await.unwrap() > 0);
+}
+
+#[tokio::test]
 async fn dropping_a_caller_closes_its_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = i32::from(listener.local_addr().unwrap().port());

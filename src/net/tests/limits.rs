@@ -80,6 +80,15 @@ async fn only_bytes_from_the_client_keep_a_connection_open() {
 }
 
 #[tokio::test]
+async fn a_connection_may_be_idle_for_ever() {
+    let max_idle = Duration::MAX;
+    let served = serve(ListenerConfig { max_idle, ..config() }).await;
+    let mut client = served.client().await;
+    client.send(&["a"]).await;
+    client.expect(&[(0, "a")]).await;
+}
+
+#[tokio::test]
 async fn acknowledgements_under_way_are_bounded() {
     let served = serve(config()).await;
     let mut client = served.client().await;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::task::block_in_place;
 use tokio::time::Instant;
 
 use super::Copies;
 use super::Fetcher;
 use super::Order;
+use crate::blocking;
 use crate::net::CallError;
 use crate::net::Caller;
 use crate::protocol::ErrorCode;
@@ -41,7 +41,7 @@ impl Fetcher {
                 Default::default()
             }
         };
-        block_in_place(|| {
+        blocking::in_place(|| {
             for name in names {
                 let copied = copies
                     .get_mut(&name.topic)

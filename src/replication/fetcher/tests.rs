@@ -17,6 +17,7 @@ use crate::message::set::ProducedSet;
 use crate::message::set::SetBuilder;
 use crate::message::slice::FileSlice;
 use crate::metrics::Metrics;
+use crate::metrics::Timer;
 use crate::net::Handler;
 use crate::net::Listener;
 use crate::net::ListenerConfig;
@@ -230,6 +231,7 @@ impl Fixture {
                 defaults: LogConfig::default(),
                 overrides: HashMap::new(),
                 recovery_threads: 1,
+                flushes: Timer::new(),
             })
             .unwrap(),
         );

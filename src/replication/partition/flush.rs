@@ -9,6 +9,7 @@ use std::sync::Mutex;
 
 use super::Partition;
 use super::lock;
+use crate::blocking;
 use crate::log::Log;
 use crate::replication::error::Error;
 
@@ -54,7 +55,7 @@ impl Partition {
             return Ok(false);
         }
         // Other connections of this thread go on elsewhere meanwhile.
-        let flushed = tokio::task::block_in_place(|| log.flush());
+        let flushed = blocking::in_place(|| log.flush());
         if let Err(error) = flushed {
             self.turn.give_up();
             return Err(error.into());

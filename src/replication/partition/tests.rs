@@ -14,6 +14,7 @@ use crate::message::set::Limits;
 use crate::message::set::ProducedSet;
 use crate::message::set::SetBuilder;
 use crate::metrics::Metrics;
+use crate::metrics::Timer;
 use crate::protocol::ErrorCode;
 use crate::protocol::fetch::PartitionFetched;
 use crate::protocol::leader_and_isr::Leader;
@@ -41,6 +42,7 @@ impl Fixture {
             defaults: LogConfig::default(),
             overrides: HashMap::<String, BTreeMap<String, String>>::new(),
             recovery_threads: 1,
+            flushes: Timer::new(),
         })
         .unwrap();
         let name = TopicPartition::new("t", 0);
