@@ -161,10 +161,13 @@ impl Registration {
         let mut waiting = partitions.without_orders();
         while !waiting.is_empty() {
             let fewer = changes.wait_for(|_| partitions.without_orders().len() < waiting.len());
-            if !matches!(timeout(UNNOTICED, fewer).await, Ok(Ok(_))) {
-                return self.expected(store, waiting).await;
+            let told = timeout(UNNOTICED, fewer).await.is_ok();
+            // An order that is being carried out tells nobody before its end.
+            let left = partitions.without_orders();
+            if !told && left.len() >= waiting.len() {
+                return self.expected(store, left).await;
             }
-            waiting = partitions.without_orders();
+            waiting = left;
         }
         Ok(waiting)
     }

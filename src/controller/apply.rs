@@ -38,6 +38,7 @@ impl Term {
         &mut self,
         plan: impl Fn(&ClusterState) -> Plan + Send,
     ) -> Result<(), zookeeper::Error> {
+        let mut lost = BTreeSet::new();
         for round in 0..TRIES {
             let mut next = plan(&self.state);
             if round > 0 {
@@ -45,15 +46,22 @@ impl Term {
                 next.newcomers.clear();
                 next.brokers_changed = false;
             }
-            if next == Plan::default() || !self.apply(next).await? {
-                break;
+            if next == Plan::default() {
+                return Ok(());
+            }
+            lost = self.apply(next).await?;
+            if lost.is_empty() {
+                return Ok(());
             }
         }
+        let lost: Vec<_> = lost.iter().collect();
+        tracing::warn!("lost every race for {}; trying again later", listed(&lost));
+        self.overdue = true;
         Ok(())
     }
 
-    /// Writes and tells what was planned. Answers whether something lost a race.
-    async fn apply(&mut self, plan: Plan) -> Result<bool, zookeeper::Error> {
+    /// Writes and tells what was planned. Answers what lost a race.
+    async fn apply(&mut self, plan: Plan) -> Result<BTreeSet<TopicPartition>, zookeeper::Error> {
         self.channels.follow(&self.state);
         let epoch = self.state.controller_epoch;
         let mut outcome = Outcome::default();
@@ -92,7 +100,7 @@ impl Term {
         let mut fulfilled = plan.fulfilled;
         fulfilled.retain(|partition, _| !lost.contains(partition));
         self.fulfil(fulfilled).await?;
-        Ok(!lost.is_empty())
+        Ok(lost)
     }
 
     fn tell(
@@ -134,8 +142,10 @@ impl Term {
         changes: &[(TopicPartition, Vec<BrokerId>)],
         outcome: &mut Outcome,
     ) -> Result<(), zookeeper::Error> {
-        for (topic, partitions) in by_topic(changes) {
-            match self.store.change_assignment(topic, &partitions).await {
+        let topics = by_topic(changes);
+        let results = self.store.change_assignments(&topics).await;
+        for (topic, result) in topics.into_keys().zip(results) {
+            match result {
                 Ok(()) => {
                     let named = changes.iter().filter(|(partition, _)| &*partition.topic == topic);
                     self.state.assignments.extend(named.cloned());
@@ -158,8 +168,8 @@ impl Term {
         &self,
         settled: &[(TopicPartition, Vec<BrokerId>)],
     ) -> Result<(), zookeeper::Error> {
-        for (topic, partitions) in by_topic(settled) {
-            match self.store.change_assignment(topic, &partitions).await {
+        for result in self.store.change_assignments(&by_topic(settled)).await {
+            match result {
                 // Deleted by hand meanwhile.
                 Ok(()) | Err(zookeeper::Error::NotFound { .. }) => {}
                 Err(error) => return Err(error),

@@ -32,7 +32,7 @@ use crate::zookeeper::Store;
 /// Events taken from the queue at once: what many watches saw at the same time is planned together.
 const BATCH: usize = 1024;
 
-/// How often what failed at a broker is tried again.
+/// How often what failed at a broker, or was given up, is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// How long after the start of a term the balance is looked at first, as in 0.8.2.2
@@ -57,6 +57,8 @@ pub(crate) struct Term {
     pub(super) events: mpsc::Sender<Event>,
     /// Partitions on the way to other replicas, and the tasks that follow their ISR.
     pub(super) followed: BTreeMap<TopicPartition, AbortHandle>,
+    /// Whether a plan was given up because of too many lost races.
+    pub(super) overdue: bool,
     /// Whether reassignments can take more steps at once.
     reassigns_on: bool,
     me: BrokerId,
@@ -107,6 +109,7 @@ impl Term {
             delete_topics,
             events,
             followed: BTreeMap::new(),
+            overdue: false,
             reassigns_on: false,
             me,
             rebalance,
@@ -139,9 +142,10 @@ impl Term {
         loop {
             let mut batch = Vec::new();
             let mut percentage = None;
+            let mut ticked = false;
             tokio::select! {
                 count = events.recv_many(&mut batch, BATCH) => if count == 0 { return Ok(()) },
-                _ = try_again.tick() => self.forget_failures(),
+                _ = try_again.tick() => ticked = true,
                 due = due(&mut rebalance) => percentage = Some(due),
                 () = std::future::ready(()), if self.reassigns_on => {}
             }
@@ -151,6 +155,9 @@ impl Term {
                 return Ok(());
             }
             self.handle(batch).await?;
+            if ticked {
+                self.try_again().await?;
+            }
             if let Some(percentage) = percentage {
                 let imbalanced = plan::imbalanced(&self.state, percentage);
                 self.elect_preferred(&imbalanced).await?;
@@ -347,6 +354,18 @@ impl Term {
         }
         self.refresh(&known).await?;
         self.carry_out(|state| plan::preferred(state, partitions)).await
+    }
+
+    /// Tries again what failed at a broker, and what was given up.
+    async fn try_again(&mut self) -> Result<(), zookeeper::Error> {
+        self.forget_failures();
+        if !std::mem::take(&mut self.overdue) {
+            return Ok(());
+        }
+        let orphans: Vec<_> = plan::orphans(&self.state).cloned().collect();
+        self.refresh(&orphans).await?;
+        self.settle_unclean(&orphans).await?;
+        self.carry_out(plan::overdue).await
     }
 
     /// Relieves a broker; the replicated partitions that it still leads, or none if it is not known.

@@ -82,6 +82,7 @@ impl Term {
     /// Takes every deletion as far as it gets without waiting.
     pub(super) async fn continue_deletions(&mut self) -> Result<(), zookeeper::Error> {
         let topics: Vec<_> = self.state.deletions.keys().cloned().collect();
+        let mut done = Vec::new();
         for topic in topics {
             self.announce(&topic);
             match plan::topic_deletion(&self.state, &topic) {
@@ -94,12 +95,17 @@ impl Term {
                         deletion.asked.extend(asked);
                     }
                 }
-                Step::Remove => {
-                    self.store.delete_topic(&topic).await?;
-                    self.state.forget_topic(&topic);
-                    tracing::info!("{topic}: deleted");
-                }
+                Step::Remove => done.push(topic),
             }
+        }
+        if done.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = done.iter().map(|topic| &**topic).collect();
+        self.store.delete_topics(&names).await?;
+        for topic in &done {
+            self.state.forget_topic(topic);
+            tracing::info!("{topic}: deleted");
         }
         Ok(())
     }

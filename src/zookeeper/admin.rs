@@ -112,19 +112,30 @@ impl Store {
         self.delete(&paths::delete_topic(topic), None).await
     }
 
-    /// Removes everything that is known about a topic, and last of all the wish to delete it: whoever finds that can go
+    /// Removes everything that is known about topics, and last of all the wishes to delete them: whoever finds those can go
     /// on where another one stopped.
-    pub async fn delete_topic(&self, topic: &str) -> Result<(), Error> {
-        self.delete(&paths::topic_config(topic), None).await?;
-        self.delete_tree(&paths::topic(topic)).await?;
-        self.remove_topic_deletion(topic).await
+    pub async fn delete_topics(&self, topics: &[&str]) -> Result<(), Error> {
+        self.delete_all(topics.iter().map(|topic| paths::topic_config(topic)))
+            .await?;
+        self.delete_trees(topics.iter().map(|topic| paths::topic(topic)).collect())
+            .await?;
+        self.delete_all(topics.iter().map(|topic| paths::delete_topic(topic)))
+            .await
     }
 
-    async fn delete_tree(&self, root: &str) -> Result<(), Error> {
+    async fn delete_all(&self, paths: impl Iterator<Item = String>) -> Result<(), Error> {
+        let deletes = paths.map(|path| {
+            let store = self.clone();
+            async move { store.delete(&path, None).await }
+        });
+        pipelined(deletes).await.into_iter().collect()
+    }
+
+    async fn delete_trees(&self, roots: Vec<String>) -> Result<(), Error> {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            match self.try_delete_tree(root).await {
+            match self.try_delete_trees(roots.clone()).await {
                 Err(Error::NotEmpty { .. }) if attempts < DELETE_ATTEMPTS => {}
                 result => return result,
             }
@@ -132,8 +143,8 @@ impl Store {
     }
 
     /// Level by level from the leaves up.
-    async fn try_delete_tree(&self, root: &str) -> Result<(), Error> {
-        let mut levels = vec![vec![root.to_owned()]];
+    async fn try_delete_trees(&self, roots: Vec<String>) -> Result<(), Error> {
+        let mut levels = vec![roots];
         while let Some(nodes) = levels.last().filter(|nodes| !nodes.is_empty()) {
             let lists = nodes.iter().cloned().map(|path| {
                 let store = self.clone();
@@ -147,14 +158,7 @@ impl Store {
             levels.push(below?.concat());
         }
         for nodes in levels.into_iter().rev() {
-            let deletes = nodes.into_iter().map(|path| {
-                let store = self.clone();
-                async move { store.delete(&path, None).await }
-            });
-            pipelined(deletes)
-                .await
-                .into_iter()
-                .collect::<Result<Vec<()>, Error>>()?;
+            self.delete_all(nodes.into_iter()).await?;
         }
         Ok(())
     }

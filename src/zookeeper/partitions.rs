@@ -131,12 +131,12 @@ impl Store {
             .map(|(partition, _)| partition.topic.as_ref())
             .collect();
         topics.dedup();
-        for topic in topics {
-            // Whether this works shows when the partitions are created; it only spares each of them a failed attempt.
-            let _ = self
-                .create(&paths::partitions(topic), b"", CreateMode::Persistent)
-                .await;
-        }
+        let parents = topics.into_iter().map(|topic| {
+            let (store, path) = (self.clone(), paths::partitions(topic));
+            async move { store.create(&path, b"", CreateMode::Persistent).await }
+        });
+        // Whether this works shows when the partitions are created; it only spares each of them a failed attempt.
+        pipelined(parents).await;
         let creates = partitions.iter().cloned().map(|(partition, state)| {
             let store = self.clone();
             async move { store.create_partition_state(&partition, &state).await }

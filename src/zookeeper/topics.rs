@@ -159,6 +159,15 @@ impl Store {
         }
     }
 
+    /// Changes the replicas of many topics, each as [`Self::change_assignment`] does; results in their order.
+    pub async fn change_assignments(&self, topics: &BTreeMap<&str, Assignment>) -> Vec<Result<(), Error>> {
+        let changes = topics.iter().map(|(topic, changes)| {
+            let (store, topic, changes) = (self.clone(), (*topic).to_owned(), changes.clone());
+            async move { store.change_assignment(&topic, &changes).await }
+        });
+        pipelined(changes).await
+    }
+
     /// What is set for a topic; empty if nothing is.
     pub async fn topic_config(&self, topic: &str) -> Result<BTreeMap<String, String>, Error> {
         let path = paths::topic_config(topic);

@@ -232,7 +232,7 @@ pub(crate) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("producer.purgatory.purge.interval.requests", NO_PURGATORY),
     (
         "controller.message.queue.size",
-        "requests to other brokers are not queued without bound",
+        "requests to another broker wait for as long as it is registered, however many they are",
     ),
     (
         "replica.lag.max.messages",

@@ -37,6 +37,15 @@ pub(crate) fn broker_change(state: &ClusterState, before: &BTreeMap<BrokerId, Br
 /// What a new controller finds: everybody is new to it. Followers that are not there any more are taken from the ISR
 /// where the leader is: nobody else will do that before the leader has waited for them in vain.
 pub(crate) fn taking_over(state: &ClusterState) -> Plan {
+    with_followers_gone(broker_change(state, &BTreeMap::new()), state)
+}
+
+/// What should have been decided by now, had not somebody else written again and again.
+pub(crate) fn overdue(state: &ClusterState) -> Plan {
+    with_followers_gone(broker_change(state, &state.brokers), state)
+}
+
+fn with_followers_gone(mut plan: Plan, state: &ClusterState) -> Plan {
     let dead = |id: &BrokerId| !state.is_live(*id);
     let gone: BTreeSet<_> = state
         .leaderships
@@ -44,7 +53,6 @@ pub(crate) fn taking_over(state: &ClusterState) -> Plan {
         .flat_map(|leadership| leadership.isr.iter().copied())
         .filter(dead)
         .collect();
-    let mut plan = broker_change(state, &BTreeMap::new());
     plan.decisions.extend(followers_gone(state, &gone));
     plan
 }
@@ -243,9 +251,36 @@ mod tests {
         assert_eq!(broker_change(&state, &state.brokers.clone()), Plan::default());
     }
 
+    /// No broker comes or goes any more that would have it looked at.
+    #[test]
+    fn what_was_given_up_is_planned_again() {
+        let state = cluster(&[1, 2])
+            .with(0, &[3, 2], Some(led_by(3, &[3, 2])))
+            .with(1, &[1, 3], Some(led_by(1, &[1, 3])))
+            .with(2, &[2], None)
+            .with(3, &[1, 2], Some(led_by(1, &[1, 2])));
+        let plan = overdue(&state);
+        let decided: Vec<_> = plan
+            .decisions
+            .iter()
+            .map(|decision| {
+                let isr = decision.leadership.isr.iter().map(|id| id.0).collect();
+                (decision.partition.partition, decision.leadership.leader, isr)
+            })
+            .collect();
+        let expected: [(_, _, Vec<_>); 3] = [
+            (0, Some(BrokerId(2)), vec![2]),
+            (2, Some(BrokerId(2)), vec![2]),
+            (1, Some(BrokerId(1)), vec![1]),
+        ];
+        assert_eq!(decided, expected);
+        assert!(plan.newcomers.is_empty() && !plan.brokers_changed);
+    }
+
     #[test]
     fn nothing_changes_when_nothing_changed() {
         let state = cluster(&[1, 2]);
         assert_eq!(broker_change(&state, &state.brokers.clone()), Plan::default());
+        assert_eq!(overdue(&state), Plan::default());
     }
 }

@@ -12,6 +12,7 @@ mod topic_deletion;
 pub(crate) use broker_change::broker_change;
 pub(crate) use broker_change::followers_gone;
 pub(crate) use broker_change::orphans;
+pub(crate) use broker_change::overdue;
 pub(crate) use broker_change::returned;
 pub(crate) use broker_change::taking_over;
 pub(crate) use controlled_shutdown::controlled_shutdown;

@@ -617,15 +617,24 @@ async fn a_deleted_topic_leaves_nothing(version: Version) {
         .unwrap();
     // What nobody here writes goes, too.
     put(&client, "/brokers/topics/t/partitions/1/other", "x").await;
-    store.request_topic_deletion("t").await.unwrap();
+    store
+        .create_topic("u", &assignment, &BTreeMap::new())
+        .await
+        .unwrap();
+    for topic in ["t", "u"] {
+        store.request_topic_deletion(topic).await.unwrap();
+    }
     assert_eq!(
         store.topic_deletions().await.unwrap(),
-        BTreeSet::from(["t".to_owned()])
+        BTreeSet::from(["t".to_owned(), "u".to_owned()])
     );
-    store.delete_topic("t").await.unwrap();
-    store.delete_topic("t").await.unwrap();
-    for path in ["/brokers/topics/t", "/config/topics/t", "/admin/delete_topics/t"] {
-        assert_eq!(client.check_stat(path).await.unwrap(), None, "{path}");
+    store.delete_topics(&["t", "u"]).await.unwrap();
+    store.delete_topics(&["t", "u"]).await.unwrap();
+    for topic in ["t", "u"] {
+        for parent in ["/brokers/topics", "/config/topics", "/admin/delete_topics"] {
+            let path = format!("{parent}/{topic}");
+            assert_eq!(client.check_stat(&path).await.unwrap(), None, "{path}");
+        }
     }
     assert!(store.topics().await.unwrap().is_empty());
     sessions.close().await;
