@@ -28,6 +28,12 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How often topics are looked at again whose settings could not be read.
 const READ_AGAIN: Duration = Duration::from_secs(5);
 
+/// What becomes of a log whose topic's settings have not been read yet.
+const KEEPS: &str = "the broker's are used, and nothing is deleted until they are read";
+
+/// What becomes of a log whose topic's settings have been read before.
+const STAYS: &str = "they stay as they were until they are read";
+
 /// What a topic sets of its own.
 type Overrides = BTreeMap<String, String>;
 
@@ -88,15 +94,19 @@ impl TopicConfigs {
     pub(crate) async fn of_all(&self, store: &Store) -> Result<HashMap<String, Overrides>, zookeeper::Error> {
         let topics = store.topics().await?;
         let overrides = store.topic_configs(&topics).await;
+        let mut failures = Vec::new();
         let readable = |(topic, overrides): (String, Result<Overrides, _>)| {
             let overrides = overrides.unwrap_or_else(|error| {
-                tell_unreadable(&topic, &error);
-                self.unread.topics().insert(topic.clone());
+                failures.push((topic.clone(), error));
                 LogConfig::overrides_keeping_everything()
             });
             (topic, overrides)
         };
-        Ok(topics.into_iter().zip(overrides).map(readable).collect())
+        let all = topics.into_iter().zip(overrides).map(readable).collect();
+        let failed = failures.iter().map(|(topic, _)| topic.clone());
+        self.unread.topics().extend(failed);
+        tell_unreadable(failures, KEEPS);
+        Ok(all)
     }
 
     /// The settings of these topics. A topic whose node can't be read gets the broker's settings, but for what deletes:
@@ -110,15 +120,14 @@ impl TopicConfigs {
             not_read: Vec::new(),
             unread: self.unread.clone(),
         };
-        let store = match self.sessions.current() {
-            Ok(store) => store,
-            Err(error) => {
-                names.iter().for_each(|topic| tell_unreadable(topic, &error));
-                configs.not_read = names;
-                return configs;
-            }
+        let overrides = match self.sessions.current() {
+            Ok(store) => store.topic_configs(&names).await,
+            Err(_) => names
+                .iter()
+                .map(|_| Err(zookeeper::Error::NotConnected))
+                .collect(),
         };
-        let overrides = store.topic_configs(&names).await;
+        let mut failures = Vec::new();
         for (topic, overrides) in names.into_iter().zip(overrides) {
             match overrides {
                 Ok(overrides) => {
@@ -126,11 +135,12 @@ impl TopicConfigs {
                     configs.read.insert(topic, config);
                 }
                 Err(error) => {
-                    tell_unreadable(&topic, &error);
-                    configs.not_read.push(topic);
+                    configs.not_read.push(topic.clone());
+                    failures.push((topic, error));
                 }
             }
         }
+        tell_unreadable(failures, KEEPS);
         configs
     }
 
@@ -213,6 +223,7 @@ impl TopicConfigs {
             tracing::warn!("settings are said to have changed of {topic:?}, which is no topic");
         }
         let overrides = store.topic_configs(&topics).await;
+        let mut failures = Vec::new();
         for (topic, overrides) in topics.into_iter().zip(overrides) {
             match overrides {
                 Ok(overrides) => {
@@ -221,14 +232,14 @@ impl TopicConfigs {
                     partitions.configure(&topic, &self.overlaid(&topic, &overrides));
                 }
                 Err(error) => {
+                    // What was not readable before has been told of.
                     if self.unread.topics().insert(topic.clone()) {
-                        tracing::error!(
-                            "{topic}: {error}; its settings stay as they were until they are read"
-                        );
+                        failures.push((topic, error));
                     }
                 }
             }
         }
+        tell_unreadable(failures, STAYS);
     }
 
     /// The broker's settings with a topic's own laid over them.
@@ -250,10 +261,21 @@ fn hosted(partitions: &Partitions) -> BTreeSet<String> {
         .collect()
 }
 
-/// Says what becomes of a topic whose settings can't be read.
-fn tell_unreadable(topic: &str, error: &zookeeper::Error) {
-    tracing::error!(
-        "{topic}: its settings are not readable ({error}); the broker's are used, and nothing of it is deleted until \
-         they are read"
-    );
+/// Says what becomes of topics whose settings can't be read: once for all of them, but for those whose own nodes are wrong.
+fn tell_unreadable(failures: Vec<(String, zookeeper::Error)>, becomes: &str) {
+    let (wrong, others): (Vec<_>, Vec<_>) = failures.into_iter().partition(|(_, error)| {
+        matches!(
+            error,
+            zookeeper::Error::Corrupt { .. } | zookeeper::Error::Auth { .. }
+        )
+    });
+    for (topic, error) in wrong {
+        tracing::error!("{topic}: its settings are not readable ({error}); {becomes}");
+    }
+    if let [(topic, error), more @ ..] = &others[..] {
+        let more = more.len();
+        tracing::error!(
+            "the settings of {topic} and {more} other topics are not readable ({error}); {becomes}"
+        );
+    }
 }
