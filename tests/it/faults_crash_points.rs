@@ -37,7 +37,9 @@ use crate::support::have;
 use crate::support::process::run;
 use crate::support::report;
 use crate::support::scratch;
+use crate::support::segments::log_bytes;
 use crate::support::segments::read_by_reference;
+use crate::support::segments::read_by_reference_unrecovered;
 use crate::support::segments::segments;
 
 /// The variables that turn a run of this binary into the process that dies.
@@ -100,6 +102,9 @@ const SCENES: [Scene; 10] = [
     Scene::Delete,
 ];
 
+const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+
 /// Messages that a scene finds.
 const BEFORE: i64 = 58;
 /// Where a scene truncates to.
@@ -152,10 +157,11 @@ fn text(life: u8, offset: i64) -> String {
 /// Appends a set of two, of each codec in turn.
 fn append(log: &Log, life: u8) {
     let base_offset = log.log_end_offset();
-    let codec = match base_offset / 2 % 4 {
+    let codec = match base_offset / 2 % 5 {
         0 | 1 => Codec::None,
         2 => Codec::Gzip,
-        _ => Codec::Snappy,
+        3 => Codec::Snappy,
+        _ => Codec::Lz4,
     };
     let mut set = SetBuilder::new(codec);
     for offset in base_offset..base_offset + 2 {
@@ -211,14 +217,16 @@ impl Scene {
                 }
             }
             Self::Checkpoint => {
-                let high_watermarks = OffsetCheckpoint::new(directory.join("replication-offset-checkpoint"));
+                let high_watermarks = OffsetCheckpoint::new(directory.join(HIGH_WATERMARKS));
                 for _ in 0..6 {
                     append(&log, 1);
                     say("acknowledged", log.log_end_offset());
                     log.flush().unwrap();
                     logs.checkpoint_recovery_points().unwrap();
+                    say("flushed", log.log_end_offset());
                     let known = [(partition(), log.log_end_offset())].into();
                     high_watermarks.write(&known).unwrap();
+                    say("committed", log.log_end_offset());
                 }
             }
             Self::Truncate => {
@@ -258,6 +266,7 @@ impl Scene {
     /// What a directory must hold after the process said this and died.
     fn check(self, directory: &Path, said: &[(String, i64)]) -> Result<(), String> {
         is_clean_if_marked(directory)?;
+        let checkpoints = [RECOVERY_POINTS, HIGH_WATERMARKS].map(|name| checkpoint(&directory.join(name)));
         let logs = open(directory);
         let Some(log) = logs.get(&partition()) else {
             // Before anything was acknowledged, or after the deletion began.
@@ -268,6 +277,8 @@ impl Scene {
                 Err("the partition is gone".to_owned())
             };
         };
+        let [recovery_point, high_watermark] = checkpoints;
+        self.check_checkpoints(recovery_point?, high_watermark?, said, log.log_end_offset())?;
         let held = contents(&log)?;
         if self != Self::Delete {
             self.check_contents(&log, &held, said)?;
@@ -287,15 +298,30 @@ impl Scene {
         logs.close().map_err(|error| format!("close again: {error}"))
     }
 
+    /// What the process left in the checkpoints: nothing less than it had said, nothing beyond what is there.
+    fn check_checkpoints(
+        self,
+        recovery_point: Option<i64>,
+        high_watermark: Option<i64>,
+        said: &[(String, i64)],
+        end: i64,
+    ) -> Result<(), String> {
+        for (what, file) in [("flushed", recovery_point), ("committed", high_watermark)] {
+            let least = last_said(said, what);
+            // Where everything went that was flushed, the file is not the first to know.
+            let most = if self == Self::Delete { i64::MAX } else { end };
+            if file < least || file.is_some_and(|file| file > most) {
+                return Err(format!(
+                    "{what} up to {least:?} as was said, {file:?} in the file, the log ends at {end}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn check_contents(self, log: &Log, held: &[(i64, String)], said: &[(String, i64)]) -> Result<(), String> {
-        let last = |what: &str| {
-            said.iter()
-                .rev()
-                .find(|(said, _)| said == what)
-                .map(|(_, end)| *end)
-        };
-        let truncated = last("truncated").is_some();
-        let acknowledged = last("acknowledged").unwrap_or(match self {
+        let truncated = last_said(said, "truncated").is_some();
+        let acknowledged = last_said(said, "acknowledged").unwrap_or(match self {
             Self::Append => 0,
             Self::Truncate => CUT - CUT % 2,
             Self::StartElsewhere => 0,
@@ -339,6 +365,32 @@ impl Scene {
         }
         Ok(())
     }
+}
+
+fn last_said(said: &[(String, i64)], what: &str) -> Option<i64> {
+    let mut said = said.iter().rev();
+    said.find(|(said, _)| said == what).map(|(_, offset)| *offset)
+}
+
+/// What a checkpoint says of the partition, none if it was never written. Anything but a whole file is an error, as for
+/// the reference, which does not start on it; Gregor does, and so would hide that it was torn.
+fn checkpoint(file: &Path) -> Result<Option<i64>, String> {
+    if !file.exists() {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let torn = || format!("{} holds {text:?}", file.display());
+    let lines = text.strip_suffix('\n').ok_or_else(torn)?.split('\n');
+    let lines: Vec<_> = lines.collect();
+    let ["0", count, entries @ ..] = &lines[..] else {
+        return Err(torn());
+    };
+    let offsets = entries.iter().map(|line| line.strip_prefix("t 0 ")?.parse().ok());
+    let offsets: Vec<i64> = offsets.collect::<Option<_>>().ok_or_else(torn)?;
+    if count.parse() != Ok(offsets.len()) || offsets.len() > 1 {
+        return Err(torn());
+    }
+    Ok(offsets.first().copied())
 }
 
 /// Where the marker of a clean stop lies, the reference looks at nothing: every log must end with a whole entry, and every
@@ -478,7 +530,7 @@ fn visit(scene: Scene, directory: &Path, call: &str, n: usize) -> Visit {
         .filter_map(|(what, offset)| {
             // The test runner says where it is on the same line.
             let what = what.rsplit_once(' ').map_or(what, |(_, what)| what);
-            let known = ["acknowledged", "truncated", "finished"].contains(&what);
+            let known = ["acknowledged", "truncated", "flushed", "committed", "finished"].contains(&what);
             known.then(|| Some((what.to_owned(), offset.parse().ok()?)))?
         })
         .collect();
@@ -499,6 +551,8 @@ fn visit(scene: Scene, directory: &Path, call: &str, n: usize) -> Visit {
 fn visit_points(scene: Scene, points: &[(&str, usize)], kept: &Path) -> Vec<PathBuf> {
     let before = scratch("before");
     scene.prepare(before.path());
+    let as_killed = kept.join(format!("{scene:?}-as-killed"));
+    fs::create_dir(&as_killed).unwrap();
     let mut checked = Vec::new();
     let mut died = 0;
     for (call, n) in points {
@@ -508,6 +562,9 @@ fn visit_points(scene: Scene, points: &[(&str, usize)], kept: &Path) -> Vec<Path
             age(&directory, scene == Scene::Empty);
         }
         let Visit { finished, said } = visit(scene, &directory, call, *n);
+        if directory.join("t-0").exists() {
+            copy(&directory.join("t-0"), &as_killed.join(format!("{call}-{n}")));
+        }
         if let Err(wrong) = scene.check(&directory, &said) {
             panic!(
                 "{scene:?} killed at {call} number {n}: {wrong}\n{}",
@@ -523,7 +580,21 @@ fn visit_points(scene: Scene, points: &[(&str, usize)], kept: &Path) -> Vec<Path
         died * 10 >= points.len() * 9,
         "{scene:?} was killed at {died} points only"
     );
+    read_as_killed(scene, &as_killed);
     checked
+}
+
+/// The reference's tool reads what was left, before anybody recovers it.
+fn read_as_killed(scene: Scene, folder: &Path) {
+    let partitions = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let partitions: Vec<_> = partitions
+        .filter(|partition| !log_bytes(partition).is_empty())
+        .collect();
+    // The end is torn that recovery begins with, and an index is missing. Between the truncations of a log and of its
+    // index the latter has entries for messages that are gone.
+    let torn = scene == Scene::Recover;
+    let indexes = !matches!(scene, Scene::Recover | Scene::Truncate);
+    read_by_reference_unrecovered(&partitions, torn, indexes);
 }
 
 /// How often a scene calls each kind, by its busiest thread.

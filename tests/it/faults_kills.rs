@@ -156,5 +156,6 @@ fn nothing_acknowledged_is_lost_wherever_the_broker_is_killed() {
         chosen.len(),
         book.len()
     ));
-    assert!(died > 0);
+    // As the log's own test: how often a thread makes a call is not the same each time.
+    assert!(died * 10 >= chosen.len() * 9, "killed at {died} points only");
 }

@@ -21,6 +21,7 @@ mod faults_disks;
 mod faults_kills;
 mod faults_zookeeper;
 mod first_run;
+mod fixture_directories;
 mod hand_over;
 mod mistakes;
 mod ordering;
