@@ -339,6 +339,60 @@ fn the_lower_floors_are_synchronous() {
     nothing(&wrong);
 }
 
+/// Which tests a script runs is a part of their names, which must not be left behind when they get others.
+#[test]
+fn scripts_run_tests_that_exist() {
+    let tests = files("tests/it", &["rs"]);
+    let named = |wanted: &str| {
+        tests.iter().any(|test| {
+            let module = test.path.trim_start_matches("tests/it/").trim_end_matches(".rs");
+            let of_module = format!("{}::", module.replace('/', "::"));
+            of_module.starts_with(wanted) || test.text.contains(&format!("\nfn {wanted}"))
+        })
+    };
+    let mut wrong = Vec::new();
+    let mut filters = 0;
+    for script in files("scripts", &["sh"]) {
+        let runs = script
+            .text
+            .lines()
+            .filter_map(|line| line.split_once("cargo test "));
+        for wanted in runs.filter_map(|(_, rest)| rest.split_once("--test it ")) {
+            let wanted = wanted
+                .1
+                .split([' ', '$'])
+                .next()
+                .unwrap_or_default()
+                .trim_matches('"');
+            filters += 1;
+            if !named(wanted) {
+                wrong.push(format!("{} runs {wanted}, which is no test", script.path));
+            }
+        }
+    }
+    assert_eq!(
+        filters, 3,
+        "the filters of chaos.sh, faults.sh and overload.sh are found"
+    );
+    nothing(&wrong);
+}
+
+/// The targets that `fuzz.sh` runs are listed once more where it builds them.
+#[test]
+fn every_fuzz_target_has_a_file() {
+    let manifest = fs::read_to_string(root().join("tests/fuzz/Cargo.toml")).unwrap();
+    let listed = manifest.lines().filter_map(|line| line.strip_prefix("name = \""));
+    let mut listed: Vec<_> = listed.map(|line| line.trim_end_matches('"')).collect();
+    listed.retain(|name| *name != "gregor-fuzz");
+    listed.sort_unstable();
+    let targets = files("tests/fuzz/fuzz_targets", &["rs"]);
+    let names: Vec<_> = targets
+        .iter()
+        .map(|target| target.path.rsplit('/').next().unwrap().trim_end_matches(".rs"))
+        .collect();
+    assert_eq!(listed, names);
+}
+
 #[test]
 fn scripts_stop_at_the_first_error() {
     let scripts: Vec<Source> = files("scripts", &["sh"])

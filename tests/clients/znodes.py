@@ -4,11 +4,13 @@ znodes.py tree HOST:PORT[/CHROOT]                  one line of JSON per node bel
 znodes.py create-read-only HOST:PORT[/CHROOT] PATH a node that nobody may change or create anything below
 znodes.py set HOST:PORT[/CHROOT] [PATH HEX ...]    writes nodes, and creates those that are missing
 znodes.py delete HOST:PORT[/CHROOT] [PATH ...]     deletes nodes and all below them
-znodes.py flicker HOST:PORT[/CHROOT] SECONDS       nodes of all kinds come, change and go, as fast as can be
+znodes.py flicker HOST:PORT[/CHROOT] SECONDS       nodes of all kinds come, change and go, as fast as can be; at last all
+                                                   of them are deleted
 znodes.py put HOST:PORT[/CHROOT] PATH DATA         a node with these data, created or changed
 """
 
 import json
+import re
 import sys
 import time
 
@@ -56,13 +58,22 @@ def flicker(zk, seconds):
         "/brokers/topics/flicker-0/partitions/0/state",
         "/config/topics/flicker",
         "/config/changes/config_change_%010d",
+        "/consumers/flicker/offsets/flicker/0",
+        "/admin/reassign_partitions",
+        "/admin/preferred_replica_election",
+        "/admin/delete_topics/flicker",
+        "/brokers/live/flicker/7",
     ]
     contents = [
         b"", b"{", b"\xff\xfe", b"[]", b'"flicker"', b'{"version":1,"partitions":{"0":[0]}}',
         b'{"jmx_port":-1,"timestamp":"1","host":"127.0.0.1","version":1,"port":1}', b'{"version":1,"config":{}}',
+        b'{"version":1,"partitions":[{"topic":"flicker","partition":0,"replicas":[0]}]}',
     ]
     while time.time() < end:
         changed = [path % (1000 + number) if "%" in path else path for path in paths]
+        # An election takes longer than everything else.
+        if number % 50 == 0:
+            changed.append("/controller")
         # Without waiting for each, so that many changes fall between two reads.
         pending = [zk.create_async(path, contents[number % len(contents)], makepath=True) for path in changed]
         pending += [zk.set_async(path, contents[(number + 3) % len(contents)]) for path in changed]
@@ -73,6 +84,13 @@ def flicker(zk, seconds):
             except KazooException:
                 pass
         number += 1
+    for path in paths:
+        # The highest node that is no one else's.
+        root = re.match(r"(.*?/flicker(-0)?)(/|$)", path)
+        try:
+            zk.delete(root.group(1) if root else path, recursive=True)
+        except NoNodeError:
+            pass
     print(number)
 
 

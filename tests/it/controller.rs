@@ -13,6 +13,7 @@ use crate::support::eventually::eventually;
 use crate::support::have;
 use crate::support::reference;
 use crate::support::znodes;
+use crate::support::znodes::wait_until_gone;
 use crate::support::zookeeper::Version;
 use crate::support::zookeeper::ZooKeeper;
 
@@ -108,16 +109,6 @@ fn wait_for_state(connect: &str, topic: &str, partition: usize, wanted: impl Fn(
             other => Err(format!("{topic}-{partition}: {other:?}")),
         }
     })
-}
-
-#[track_caller]
-fn wait_until_gone(connect: &str, path: &str) {
-    eventually("the node is gone", FAILOVER, || {
-        match znodes::node(connect, path) {
-            None => Ok(()),
-            Some(node) => Err(format!("{node:?}")),
-        }
-    });
 }
 
 fn has_replica(broker: &Broker, topic: &str, partition: i32) -> bool {

@@ -10,12 +10,21 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gregor::message::Codec;
+use gregor::protocol::ApiKey;
+use gregor::protocol::encode_request;
+use gregor::protocol::metadata::MetadataRequest;
+
 use crate::support::Need;
+use crate::support::answer::decode;
 use crate::support::broker::Broker;
 use crate::support::broker::Setup;
 use crate::support::chroot;
 use crate::support::clients::kcat_consume;
 use crate::support::clients::kcat_produce;
+use crate::support::connection::ANSWER;
+use crate::support::connection::Connection;
+use crate::support::connection::Received;
 use crate::support::eventually::eventually;
 use crate::support::eventually::within;
 use crate::support::have;
@@ -25,6 +34,9 @@ use crate::support::load::topics;
 use crate::support::namespace::Disk;
 use crate::support::numbered::numbered;
 use crate::support::report;
+use crate::support::requests::log_end;
+use crate::support::requests::produce;
+use crate::support::requests::set;
 use crate::support::segments::segments;
 use crate::support::wire;
 use crate::support::zookeeper::Version;
@@ -227,6 +239,122 @@ fn a_disk_that_fails_under_load_stops_the_broker_and_nothing_acknowledged_is_los
         faults.len(),
         book.len()
     ));
+}
+
+/// How old a segment is made to look, and how old it may get.
+const OLD: Duration = Duration::from_secs(3 * 3600);
+const RETENTION_MS: &str = "3600000";
+
+/// Retention starts to look half a minute after the broker.
+const RETENTION: Duration = Duration::from_secs(60);
+
+/// A segment of these holds one set of [`SET`] messages.
+const SMALL: (&str, &str) = ("segment.bytes", "1000");
+const SET: i64 = 6;
+
+/// Appends a set that takes more than half a segment; whether that was acknowledged.
+fn append(broker: &Broker, topic: &str) -> bool {
+    let value = "x".repeat(80);
+    let values: Vec<_> = (0..SET).map(|_| value.as_str()).collect();
+    let request = produce(1, SOON, topic, [(0, set(Codec::None, &values))]);
+    let mut connection = Connection::open(broker.address());
+    connection.send(&encode_request(1, None, &request));
+    match connection.receive(ANSWER) {
+        Received::Frame(frame) => {
+            decode(ApiKey::Produce, &frame)["topics"][0]["partitions"][0]["error_code"] == 0
+        }
+        Received::Nothing | Received::Closed => false,
+    }
+}
+
+/// Files that can't be written, made or removed: each call fails for one file only, in the middle of a load.
+#[test]
+fn a_file_that_cannot_be_written_made_or_removed_stops_the_broker_and_nothing_acknowledged_is_lost() {
+    if !have(&NEEDS) || !have(&[Need::Strace]) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    let mut broker = Setup::new(&chroot(&zookeeper, "file-fails"))
+        .set("replica.high.watermark.checkpoint.interval.ms", "200")
+        .set("log.retention.check.interval.ms", "200")
+        .start();
+    create_topics(&broker);
+    broker.create_topic("rolls", 1, &[SMALL]);
+    let kept = [
+        SMALL,
+        ("retention.ms", RETENTION_MS),
+        ("file.delete.delay.ms", "0"),
+    ];
+    broker.create_topic("old", 1, &kept);
+    assert!(append(&broker, "rolls"));
+    assert!(append(&broker, "old") && append(&broker, "old"));
+    let data = broker.data();
+    let old = segment(&data, "old", 0);
+    let rolled = format!("rolls-0/{SET:020}.log");
+    let mut book = Book::default();
+    for (round, (call, file)) in [
+        ("write", "replication-offset-checkpoint.tmp"),
+        ("openat", &rolled),
+        ("openat", "new-0/00000000000000000000.log"),
+        ("?unlink,unlinkat", "old-0/00000000000000000000.log.deleted"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(broker.stop().success());
+        let said = broker.output().len();
+        let mut fault = fault(call, "EIO", "1+").to_vec();
+        fault.push(format!("-P{}", data.join(file).display()));
+        run_with_fault(&mut broker, &fault);
+        let load = broker
+            .try_start_again()
+            .is_ok()
+            .then(|| Load::start(&broker, round));
+        match file.split('-').next() {
+            Some("rolls") => {
+                broker.wait_for_topic("rolls", 1);
+                assert!(!append(&broker, "rolls"), "there is no segment for it");
+            }
+            Some("new") => {
+                broker.wait_for_topic("rolls", 1);
+                let topics = vec![Some("new".to_owned())];
+                let request = encode_request(1, None, &MetadataRequest { topics });
+                let mut connection = Connection::open(broker.address());
+                connection.send(&request);
+                // Whatever the answer is, it has been asked for.
+                connection.receive(ANSWER);
+            }
+            Some("old") => {
+                let long_ago = File::open(&old).unwrap().metadata().unwrap().modified().unwrap() - OLD;
+                File::options()
+                    .write(true)
+                    .open(&old)
+                    .unwrap()
+                    .set_modified(long_ago)
+                    .unwrap();
+                eventually("an old segment is to go", RETENTION, || {
+                    if old.exists() { Err("it is there") } else { Ok(()) }
+                });
+            }
+            _ => {}
+        }
+        let name = file.trim_end_matches(".tmp").trim_end_matches(".deleted");
+        stopped_because(&mut broker, said, &["Input/output error", name]);
+        if let Some(load) = load {
+            book.close(load);
+        }
+        broker.run_under(&[]);
+        broker.start_again();
+        book.check(&broker);
+    }
+    book.check_all(&broker);
+    assert_eq!(log_end(&broker, "rolls", 0), SET);
+    assert!(append(&broker, "rolls"), "it rolls now");
+    broker.wait_for_topic("new", 1);
+    eventually("the old segment's file goes", RETENTION, || {
+        let left = old.with_extension("log.deleted");
+        if left.exists() { Err("it is there") } else { Ok(()) }
+    });
 }
 
 /// What can't be read stops the start, and is left as it is.

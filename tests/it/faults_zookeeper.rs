@@ -56,16 +56,19 @@ fn start(zookeeper: &ZooKeeper, test: &str) -> Broker {
     broker
 }
 
+/// Where others look for it.
+const KNOWN_AT: [&str; 2] = ["/brokers/ids/0", "/controller"];
+
 /// It is in all the places where it was when it started.
 #[track_caller]
 fn is_registered(connect: &str) {
+    let live = ["/brokers/live/acks-1/0", "/brokers/live/acks-all/0"];
+    is_at(connect, &[KNOWN_AT, live].concat());
+}
+
+#[track_caller]
+fn is_at(connect: &str, wanted: &[&str]) {
     eventually("it is registered", SOON, || {
-        let wanted = [
-            "/brokers/ids/0",
-            "/controller",
-            "/brokers/live/acks-1/0",
-            "/brokers/live/acks-all/0",
-        ];
         let tree = znodes::tree(connect);
         let there: Vec<_> = tree
             .iter()
@@ -108,13 +111,21 @@ fn zookeeper_may_be_away_for_long_under_load() {
     let connect = broker.connect().to_owned();
     let load = Load::start(&broker, 1);
     load.get_more(500, "acknowledgements before");
+    let said = broker.output().len();
     zookeeper.kill();
-    let seconds = std::env::var("GREGOR_ZOOKEEPER_AWAY").map_or(4, |text| text.parse().unwrap());
+    let seconds: u64 = std::env::var("GREGOR_ZOOKEEPER_AWAY").map_or(4, |text| text.parse().unwrap());
     let until = Instant::now() + Duration::from_secs(seconds);
     while Instant::now() < until {
         load.get_more(200, "acknowledgements while ZooKeeper is away");
         assert_eq!(wire::fetch(broker.address(), "acks-all", 0).unwrap(), 0);
     }
+    let output = broker.output();
+    let (said, lines) = (&output[said..], output[said..].lines().count());
+    assert!(said.contains("Disconnected"), "it says so: {said}");
+    assert!(
+        lines <= 20 + usize::try_from(seconds).unwrap(),
+        "{lines} lines in {seconds} s: {said}"
+    );
     zookeeper.start_again();
     is_registered(&connect);
     load.get_more(500, "acknowledgements after");
@@ -157,16 +168,21 @@ fn zookeeper_may_go_away_while_a_broker_waits_to_register() {
     assert!(znodes::node(controller.connect(), "/brokers/ids/1").is_some());
 }
 
+/// For a proxy.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
 #[test]
 fn a_session_that_somebody_else_ends_is_replaced_under_load() {
     if !have(&NEEDS) {
         return;
     }
     let zookeeper = ZooKeeper::shared(Version::Installed);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let proxy = runtime.block_on(Proxy::start(zookeeper.address()));
     let direct = chroot(&zookeeper, "taken");
     let broker = Setup::new(&format!("{}/taken", proxy.address())).start();
@@ -204,6 +220,23 @@ fn contents(connect: &str, paths: &[&str]) -> BTreeMap<String, Option<String>> {
         .filter(|node| paths.contains(&node.path.as_str()))
         .map(|node| (node.path, node.data))
         .collect()
+}
+
+/// No node holds what nobody can read, and none is there that was taken away.
+#[track_caller]
+fn nothing_is_rubbish(connect: &str) {
+    for node in znodes::tree(connect) {
+        assert!(
+            !node.path.contains("flicker") && !node.path.starts_with("/brokers/ids/7"),
+            "it came back: {node:?}"
+        );
+        let data = node.data.as_deref().unwrap_or_default();
+        let sensible = data.is_empty() || serde_json::from_str::<serde_json::Value>(data).is_ok();
+        assert!(sensible, "rubbish: {node:?}");
+    }
+    for wish in ["/admin/reassign_partitions", "/admin/preferred_replica_election"] {
+        assert!(znodes::node(connect, wish).is_none(), "{wish} came back");
+    }
 }
 
 /// Nodes of topics `assignment`, `state` and `config`, and others that nobody owns.
@@ -356,6 +389,65 @@ fn nodes_that_become_nonsense_change_nothing_for_a_running_broker() {
     assert!(!broker.output().contains("panicked"));
 }
 
+/// What operators ask the controller for, in words that nobody understands: a reassignment is left until it is mended, as by
+/// 0.8.2.2; the other wishes go, or nobody could wish again. The controller goes on.
+#[test]
+fn wishes_that_say_nothing_sensible_hold_up_nothing() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    let mut broker = Setup::new(&chroot(&zookeeper, "rubbish-wishes"))
+        .set("delete.topic.enable", "true")
+        .start();
+    let connect = broker.connect().to_owned();
+    works(&broker, "old");
+    let (reassigned, elected, deleted) = (
+        "/admin/reassign_partitions",
+        "/admin/preferred_replica_election",
+        "/admin/delete_topics/nobody",
+    );
+    let wish = |rubbish| {
+        znodes::set(
+            &connect,
+            &[reassigned, elected, deleted].map(|path| (path, rubbish)),
+        );
+    };
+    let is_as_it_was = |rubbish: &[u8]| {
+        for path in [elected, deleted] {
+            znodes::wait_until_gone(&connect, path);
+        }
+        let left = znodes::node(&connect, reassigned).unwrap().data.unwrap();
+        assert_eq!(left, String::from_utf8_lossy(rubbish));
+    };
+    let elections_before = elections(&broker);
+    for (n, rubbish) in RUBBISH.into_iter().enumerate() {
+        let before = broker.output().len();
+        wish(rubbish);
+        is_as_it_was(rubbish);
+        works(&broker, &format!("new-{n}"));
+        let output = broker.output();
+        let said = &output[before..];
+        for path in [reassigned, elected] {
+            let lines = said.lines().filter(|line| line.contains(path)).count();
+            assert!((1..10).contains(&lines), "{lines} lines about {path}: {said}");
+        }
+    }
+    assert_eq!(elections(&broker), elections_before, "{}", broker.output());
+
+    assert!(broker.stop().success());
+    wish(RUBBISH[0]);
+    broker.start_again();
+    is_as_it_was(RUBBISH[0]);
+    works(&broker, "newer");
+    assert_eq!(elections(&broker), elections_before + 1, "{}", broker.output());
+    // Mended, it is heard: the partition has these replicas already, so the wish is refused.
+    let mended = br#"{"version":1,"partitions":[{"topic":"old","partition":0,"replicas":[0]}]}"#;
+    znodes::set(&connect, &[(reassigned, mended)]);
+    znodes::wait_until_gone(&connect, reassigned);
+    assert!(!broker.output().contains("panicked"));
+}
+
 /// Nobody can be controller without knowing the epoch; leaders lead on, and the broker starts all the same.
 #[test]
 fn an_epoch_that_is_no_number_stops_elections_only_until_it_is_mended() {
@@ -440,8 +532,15 @@ fn nodes_that_vanish_under_a_running_broker_are_missed_by_nobody() {
         return;
     }
     let zookeeper = ZooKeeper::shared(Version::Reference);
-    let broker = start(&zookeeper, "vanishing");
-    let connect = broker.connect().to_owned();
+    let runtime = runtime();
+    let proxy = runtime.block_on(Proxy::start(zookeeper.address()));
+    let connect = chroot(&zookeeper, "vanishing");
+    let mut broker = Setup::new(&format!("{}/vanishing", proxy.address()))
+        .set("delete.topic.enable", "true")
+        .start();
+    for topic in topics() {
+        works(&broker, topic);
+    }
     create_breakable(&broker);
     let load = Load::start(&broker, 1);
     load.get_more(100, "acknowledgements before");
@@ -458,27 +557,32 @@ fn nodes_that_vanish_under_a_running_broker_are_missed_by_nobody() {
         ],
     );
     load.get_more(500, "acknowledgements while nodes are gone");
-    eventually("it is registered", SOON, || {
-        let nodes = ["/brokers/ids/0", "/controller"].map(|path| znodes::node(&connect, path));
-        if nodes.iter().flatten().filter(|node| node.ephemeral).count() == 2 {
-            Ok(())
-        } else {
-            Err(format!("{nodes:?}"))
-        }
-    });
+    is_at(&connect, &KNOWN_AT);
     works(&broker, "new");
     for topic in ["state", "config"] {
         kcat_produce(&broker.bootstrap(), topic, "none", &numbered(topic, 1), false);
     }
-    // Everything comes, changes and goes while it is read.
-    let changes = znodes::flicker(&connect, "3");
+    // Everything comes, changes and goes while it is read, until the broker has often enough been told of nodes that were
+    // gone when it read them.
+    let (mut changes, before) = (0, proxy.vanished());
+    let vanished = || proxy.vanished() - before;
+    eventually("nodes vanish between two reads", 2 * SOON, || {
+        changes += znodes::flicker(&connect, "3");
+        if vanished() >= 3 { Ok(()) } else { Err(vanished()) }
+    });
     load.get_more(200, "acknowledgements after");
+    is_at(&connect, &KNOWN_AT);
     works(&broker, "newer");
+    nothing_is_rubbish(&connect);
+    assert_eq!(broker.exited(), None);
     let metadata = wire::metadata(broker.address()).unwrap();
     assert!(metadata.brokers.iter().any(|(id, _, _)| *id == 0), "{metadata:?}");
     let mut book = Book::default();
     book.close(load);
     book.check_all(&broker);
     assert!(!broker.output().contains("panicked"));
-    report(&format!("{changes} times nodes of all kinds came and went"));
+    report(&format!(
+        "{changes} times nodes of all kinds came and went, {} times between a listing and a read",
+        vanished()
+    ));
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use gregor::shutdown::Trigger;
@@ -16,6 +17,7 @@ use gregor::zookeeper::Store;
 use serde_json::Value;
 
 use crate::support::Need;
+use crate::support::broker::Broker;
 use crate::support::chroot;
 use crate::support::gregor;
 use crate::support::have;
@@ -56,6 +58,33 @@ const QUESTIONS: &[&str] = &[
     "topics-option-twice",
     "topics-bad-number",
 ];
+
+/// `scripts/kafka-topics.sh` is the same command under the name that people know, and ends as it does.
+#[test]
+fn the_script_of_the_old_name_is_the_command() {
+    if !have(&[Need::Reference]) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    let connect = chroot(&zookeeper, "topics-script");
+    let script = |arguments: &[&str]| {
+        let mut command = Command::new(project().join("scripts/kafka-topics.sh"));
+        command
+            .args(arguments)
+            .args(["--zookeeper", &connect])
+            .env("GREGOR_BINARY", gregor().get_program())
+            .env_remove("GREGOR_EXIT_LIKE_KAFKA");
+        run(command, b"", DEADLINE)
+    };
+    let listed = ["topics", "--list", "--zookeeper", &connect];
+    let _broker = Broker::start(&connect);
+    let assignment = ["--create", "--topic", "by script", "--replica-assignment", "0"];
+    assert!(!script(&assignment).status.success(), "no such name is allowed");
+    script(&["--create", "--topic", "by-script", "--replica-assignment", "0"]).succeeded();
+    let text = script(&["--list"]).succeeded().text();
+    assert_eq!(text, reference::tool(&listed, b"").text());
+    assert_eq!(text, "by-script\n");
+}
 
 const CHANGES: &[&str] = &[
     "topics-create",

@@ -68,7 +68,7 @@ fn not_leader(answer: &mut Value) {
     partition["base_offset"] = json!(-1);
 }
 
-/// Cases that are not sent, and why.
+/// Bad frames that are not sent, and why.
 pub(crate) const LEFT_OUT: [(&str, &str); 1] = [(
     "size-max-allowed",
     "sent to another broker whose heap was too small for the announced size; nothing is reserved for one here",

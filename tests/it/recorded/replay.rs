@@ -139,6 +139,23 @@ impl Recording {
         self.cases.iter().any(|case| case.name == name)
     }
 
+    /// Each case was compared, or left out for a reason.
+    #[track_caller]
+    pub(crate) fn has_no_more_than(&self, compared: &[&str], left_out: &[(&str, &str)]) {
+        let recorded: Vec<_> = self.cases.iter().map(|case| case.name.as_str()).collect();
+        let mut accounted: Vec<_> = left_out
+            .iter()
+            .map(|(name, _)| *name)
+            .chain(compared.iter().copied())
+            .collect();
+        accounted.sort_by_key(|name| recorded.iter().position(|recorded| recorded == name));
+        assert_eq!(
+            accounted, recorded,
+            "{}: compared or left out, and recorded",
+            self.name
+        );
+    }
+
     /// The case of this name.
     pub(crate) fn case(&self, name: &str) -> &Case {
         let case = self.cases.iter().find(|case| case.name == name);

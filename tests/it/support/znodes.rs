@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::clients::Release;
+use super::eventually::eventually;
 use super::process::run;
 use super::project;
 
@@ -74,6 +75,15 @@ fn read_tree(output: &str) -> Vec<Znode> {
 /// The node at a path below the chroot.
 pub(crate) fn node(connect: &str, path: &str) -> Option<Znode> {
     tree(connect).into_iter().find(|node| node.path == path)
+}
+
+/// Waits until there is no such node any more.
+#[track_caller]
+pub(crate) fn wait_until_gone(connect: &str, path: &str) {
+    eventually("the node is gone", DEADLINE, || match node(connect, path) {
+        None => Ok(()),
+        Some(node) => Err(format!("{node:?}")),
+    });
 }
 
 /// Creates a persistent node that nobody may change or create anything below.
