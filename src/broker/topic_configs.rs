@@ -184,8 +184,8 @@ impl TopicConfigs {
         }
     }
 
-    /// Handles each notification once, and reads again what could not be read. All present notifications count as new at
-    /// the start of a session: what was missed in between is among them, and applying one twice does no harm.
+    /// Handles each notification once, and reads again what could not be read. All present notifications count as new
+    /// at the start of a session: what was missed in between is among them, and applying one twice does no harm.
     async fn follow(
         &self,
         store: &Store,
@@ -214,8 +214,8 @@ impl TopicConfigs {
         }
     }
 
-    /// Reads the settings of topics and puts them in force. Those that can't be read stay as they are, and are read again
-    /// later.
+    /// Reads the settings of topics and puts them in force. Those that can't be read stay as they are, and are read
+    /// again later.
     async fn take_over(&self, store: &Store, topics: BTreeSet<String>, partitions: &Partitions) {
         let (topics, others): (Vec<_>, Vec<_>) =
             topics.into_iter().partition(|topic| is_legal_topic_name(topic));
@@ -261,7 +261,8 @@ fn hosted(partitions: &Partitions) -> BTreeSet<String> {
         .collect()
 }
 
-/// Says what becomes of topics whose settings can't be read: once for all of them, but for those whose own nodes are wrong.
+/// Says what becomes of topics whose settings can't be read: once for all of them, but for those whose own nodes are
+/// wrong.
 fn tell_unreadable(failures: Vec<(String, zookeeper::Error)>, becomes: &str) {
     let (wrong, others): (Vec<_>, Vec<_>) = failures.into_iter().partition(|(_, error)| {
         matches!(

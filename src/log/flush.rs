@@ -131,8 +131,8 @@ impl Log {
         Ok(())
     }
 
-    /// Flushes a segment, and counts it if there is something to flush. Whether it failed is of no interest for one that was
-    /// deleted meanwhile.
+    /// Flushes a segment, and counts it if there is something to flush. Whether it failed is of no interest for one
+    /// that was deleted meanwhile.
     fn timed(&self, segment: &Segment, flush: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
         let (counts, began) = (segment.is_dirty(), Instant::now());
         let flushed = flush();

@@ -250,8 +250,8 @@ impl Segment {
         self.find_from(start, file, target, len)
     }
 
-    /// Where to begin a search for an offset: where an entry begins, not behind the one that is looked for, and not before
-    /// `hint`, if one is given.
+    /// Where to begin a search for an offset: where an entry begins, not behind the one that is looked for, and not
+    /// before `hint`, if one is given.
     pub(crate) fn near(&self, target: i64, len: u64, hint: Option<u64>) -> Result<u64, Error> {
         let known = match hint {
             Some(position) => position,

@@ -34,8 +34,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Longer idle times are cut to this, ten years: a moment so far ahead must still be a moment.
 const IDLE_LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// Memory for the requests in flight unless it is configured. Above the largest request of the defaults (100 MiB), small
-/// enough for a small machine.
+/// Memory for the requests in flight unless it is configured. Above the largest request of the defaults (100 MiB),
+/// small enough for a small machine.
 pub const QUEUED_BYTES: u32 = 128 << 20;
 
 /// How to listen, and what clients may do.

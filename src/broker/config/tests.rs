@@ -1235,8 +1235,8 @@ fn who_expects_compaction_is_told_that_there_is_none() {
     assert_eq!(
         warnings(&[("log.cleanup.policy", "compact")]),
         [
-            "log.cleanup.policy=compact: nothing is compacted yet, and nothing deleted: topics without a policy of their \
-             own only grow"
+            "log.cleanup.policy=compact: nothing is compacted yet, and nothing deleted: topics without a policy of \
+             their own only grow"
         ]
     );
 }
