@@ -20,13 +20,11 @@ use crate::controller::plan;
 use crate::controller::plan::Plan;
 use crate::controller::state::Broker;
 use crate::controller::state::ClusterState;
-use crate::controller::state::Reassignment;
 use crate::metrics::ControllerMetrics;
 use crate::types::BrokerId;
 use crate::types::TopicPartition;
 use crate::zookeeper;
 use crate::zookeeper::Assignment;
-use crate::zookeeper::Reassignments;
 use crate::zookeeper::Store;
 
 /// Events taken from the queue at once: what many watches saw at the same time is planned together.
@@ -38,10 +36,6 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// How long after the start of a term the balance is looked at first, as in 0.8.2.2
 /// (KafkaController.onControllerFailover).
 const FIRST_REBALANCE: Duration = Duration::from_secs(5);
-
-/// Steps that reassignments take without waiting before other events have their turn: all that one takes, and some to spare
-/// for those that lose a race.
-const STEPS: usize = 6;
 
 /// One term of office.
 #[derive(Debug)]
@@ -60,7 +54,7 @@ pub(crate) struct Term {
     /// Whether a plan was given up because of too many lost races.
     pub(super) overdue: bool,
     /// Whether reassignments can take more steps at once.
-    reassigns_on: bool,
+    pub(super) reassigns_on: bool,
     me: BrokerId,
     rebalance: Option<Rebalance>,
     status: watch::Sender<Status>,
@@ -312,31 +306,6 @@ impl Term {
         }
     }
 
-    async fn reassignments_wanted(&mut self, wanted: Reassignments) -> Result<(), zookeeper::Error> {
-        let mut new = Vec::new();
-        for (partition, target) in wanted {
-            if self.state.reassignments.contains_key(&partition) {
-                continue;
-            }
-            self.look_up(&partition.topic).await?;
-            let ids: Vec<_> = target.iter().map(|id| id.0).collect();
-            tracing::info!("{partition}: to be reassigned to {ids:?}");
-            let reassignment = Reassignment {
-                possible: target.iter().all(|id| self.state.is_live(*id)),
-                target,
-                begun: false,
-                switched: false,
-            };
-            new.push(partition.clone());
-            self.state.reassignments.insert(partition, reassignment);
-        }
-        if !new.is_empty() {
-            self.tell_progress();
-        }
-        new.retain(|partition| self.state.assignments.contains_key(partition));
-        self.refresh(&new).await
-    }
-
     async fn elect_preferred(
         &mut self,
         partitions: &BTreeSet<TopicPartition>,
@@ -392,30 +361,8 @@ impl Term {
             self.carry_out(|state| plan::broker_change(state, &unchanged))
                 .await?;
         }
-        let before = self.state.reassignments.len();
-        let goes_on = |state: &ClusterState| plan::reassignments(state) != Plan::default();
-        for _ in 0..STEPS {
-            if !goes_on(&self.state) {
-                break;
-            }
-            self.carry_out(plan::reassignments).await?;
-        }
-        let left = self.state.reassignments.len();
-        self.reassigns_on = left < before && goes_on(&self.state);
-        if left < before {
-            self.tell_progress();
-        }
-        self.follow_reassigned();
+        self.reassign().await?;
         self.continue_deletions().await
-    }
-
-    fn tell_progress(&self) {
-        let left = self.state.reassignments.len();
-        match self.state.reassignments_max {
-            _ if left == 0 => tracing::info!("no partition is left to be reassigned"),
-            Some(max) => tracing::info!("{left} partitions are left to be reassigned, {max} at a time"),
-            None => tracing::info!("{left} partitions are left to be reassigned"),
-        }
     }
 
     fn publish(&self) {

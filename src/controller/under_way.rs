@@ -4,17 +4,82 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::controller::plan;
+use crate::controller::plan::Plan;
 use crate::controller::plan::Step;
 use crate::controller::run::Term;
+use crate::controller::state::ClusterState;
 use crate::controller::state::Deletion;
+use crate::controller::state::Reassignment;
 use crate::controller::watch;
 use crate::types::BrokerId;
 use crate::types::TopicPartition;
 use crate::zookeeper;
+use crate::zookeeper::Reassignments;
+
+/// Steps that reassignments take without waiting before other events have their turn: all that one takes, and some to spare
+/// for those that lose a race.
+const STEPS: usize = 6;
 
 impl Term {
+    /// Somebody wants partitions to have other replicas.
+    pub(super) async fn reassignments_wanted(
+        &mut self,
+        wanted: Reassignments,
+    ) -> Result<(), zookeeper::Error> {
+        let mut new = Vec::new();
+        for (partition, target) in wanted {
+            if self.state.reassignments.contains_key(&partition) {
+                continue;
+            }
+            self.look_up(&partition.topic).await?;
+            let ids: Vec<_> = target.iter().map(|id| id.0).collect();
+            tracing::info!("{partition}: to be reassigned to {ids:?}");
+            let reassignment = Reassignment {
+                possible: target.iter().all(|id| self.state.is_live(*id)),
+                target,
+                begun: false,
+                switched: false,
+            };
+            new.push(partition.clone());
+            self.state.reassignments.insert(partition, reassignment);
+        }
+        if !new.is_empty() {
+            self.tell_progress();
+        }
+        new.retain(|partition| self.state.assignments.contains_key(partition));
+        self.refresh(&new).await
+    }
+
+    /// Takes the steps of reassignments that are possible now.
+    pub(super) async fn reassign(&mut self) -> Result<(), zookeeper::Error> {
+        let before = self.state.reassignments.len();
+        let goes_on = |state: &ClusterState| plan::reassignments(state) != Plan::default();
+        for _ in 0..STEPS {
+            if !goes_on(&self.state) {
+                break;
+            }
+            self.carry_out(plan::reassignments).await?;
+        }
+        let left = self.state.reassignments.len();
+        self.reassigns_on = left < before && goes_on(&self.state);
+        if left < before {
+            self.tell_progress();
+        }
+        self.follow_reassigned();
+        Ok(())
+    }
+
+    fn tell_progress(&self) {
+        let left = self.state.reassignments.len();
+        match self.state.reassignments_max {
+            _ if left == 0 => tracing::info!("no partition is left to be reassigned"),
+            Some(max) => tracing::info!("{left} partitions are left to be reassigned, {max} at a time"),
+            None => tracing::info!("{left} partitions are left to be reassigned"),
+        }
+    }
+
     /// Follows the ISR of exactly the partitions that are on the way to other replicas.
-    pub(super) fn follow_reassigned(&mut self) {
+    fn follow_reassigned(&mut self) {
         let reassigned: BTreeSet<_> = plan::under_way(&self.state)
             .map(|(partition, _)| partition)
             .collect();

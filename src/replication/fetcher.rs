@@ -4,6 +4,7 @@
 //! asks again at once, or ends the thread for all of them (KAFKA-1461, KAFKA-4384). What an answer says is only taken if
 //! the partition still follows as it did when it was asked, so that nobody who changes roles has to wait for a fetch.
 
+mod copies;
 mod orders;
 mod range;
 
@@ -18,6 +19,12 @@ use tokio::time::Instant;
 use tokio::time::sleep_until;
 use tokio::time::timeout;
 
+use self::copies::Copied;
+use self::copies::Copies;
+use self::copies::Failure;
+use self::copies::PAUSE_MIN;
+use self::copies::Pause;
+use self::copies::next_due;
 pub(crate) use self::orders::Followed;
 pub(crate) use self::orders::Order;
 use crate::blocking;
@@ -40,10 +47,6 @@ use crate::types::BrokerId;
 use crate::types::Endpoint;
 use crate::types::TopicPartition;
 
-/// The first pause after a failure; each further one is twice as long.
-const PAUSE_MIN: Duration = Duration::from_millis(20);
-/// The longest pause.
-const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Orders that follow each other within this time are taken together,
 const SETTLE: Duration = Duration::from_millis(5);
 /// but not so many that the first waits longer than this.
@@ -65,55 +68,6 @@ pub(crate) struct Fetcher {
     pub(crate) followed: Arc<Followed>,
     pub(crate) metrics: ReplicationMetrics,
     pub(crate) shutdown: Shutdown,
-}
-
-/// One partition as the fetcher sees it.
-#[derive(Debug)]
-struct Copied {
-    order: Order,
-    /// What the request under way asks for, if it asks for anything.
-    asked: Option<i64>,
-    /// Bytes of it that it takes.
-    bytes_asked: usize,
-    /// Bytes to ask for, if a message did not fit into the usual.
-    bytes_needed: usize,
-    /// What could not be taken, unless the copy has got beyond it.
-    failure: Option<Failure>,
-    /// Left out until then.
-    rests_until: Option<Instant>,
-    pause: Pause,
-}
-
-/// Messages that could not be taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Failure {
-    /// Where they were asked for.
-    offset: i64,
-    /// Bytes that the first of them claims to have, if they did not come.
-    bytes: usize,
-}
-
-/// The partitions of each topic.
-type Copies = BTreeMap<Arc<str>, BTreeMap<i32, Copied>>;
-
-impl Copied {
-    fn compare_again(&self) {
-        self.order.partition.compare_again(self.order.since);
-    }
-}
-
-/// How long to wait after a failure.
-#[derive(Debug, Clone, Copy)]
-struct Pause(Duration);
-
-impl Pause {
-    const NONE: Self = Self(Duration::ZERO);
-
-    /// The next one, twice as long as the last.
-    fn next(&mut self) -> Duration {
-        self.0 = (self.0 * 2).clamp(PAUSE_MIN, PAUSE_MAX);
-        self.0
-    }
 }
 
 impl Fetcher {
@@ -169,7 +123,7 @@ impl Fetcher {
                 Some(Err(error)) => {
                     connection = None;
                     self.metrics.fetcher_failures.increment(1);
-                    if pause.0.is_zero() {
+                    if pause == Pause::NONE {
                         tracing::warn!("fetching from broker {}: {error}; trying again", self.leader.id);
                     }
                     wait(Some(Instant::now() + pause.next()), &mut changes).await;
@@ -387,15 +341,6 @@ impl Fetcher {
         copied.failure = copied.asked.map(|offset| Failure { offset, bytes: 0 });
         copied.rests_until = Some(Instant::now() + copied.pause.next());
     }
-}
-
-/// When the next partition stops resting.
-fn next_due(copies: &Copies) -> Option<Instant> {
-    copies
-        .values()
-        .flat_map(BTreeMap::values)
-        .filter_map(|copied| copied.rests_until)
-        .min()
 }
 
 /// Waits until then, or for an order.

@@ -123,7 +123,6 @@ fn a_broker_whose_absence_nobody_noticed_is_told_its_roles() {
     cluster.create("unnoticed", &[1, 2], &[]);
     cluster.write(1, "unnoticed", -1, &["a"]);
     restart_unseen(&mut cluster, &[2]);
-    cluster.wait_for_isr("unnoticed", 0, &[1]);
     cluster.wait_for_isr("unnoticed", 0, &[1, 2]);
     cluster.write(1, "unnoticed", -1, &["b"]);
     assert!(
@@ -144,7 +143,6 @@ fn a_broker_whose_absence_nobody_noticed_is_told_all_its_roles() {
     cluster.write(1, "unnoticed", -1, &["a"]);
     restart_unseen(&mut cluster, &[2, 3]);
     cluster.wait_for_leader("seen", 1);
-    cluster.wait_for_isr("unnoticed", 0, &[1]);
     cluster.wait_for_isr("unnoticed", 0, &[1, 2]);
     cluster.write(1, "unnoticed", -1, &["b"]);
     assert!(
@@ -167,6 +165,7 @@ fn restart_unseen(cluster: &mut Cluster, brokers: &[usize]) {
             left.map_or(Ok(()), |node| Err(format!("{node:?}")))
         });
     }
+    cluster.wait_for_isr("unnoticed", 0, &[1]);
     cluster.restart(brokers[0]);
     cluster.brokers[0].signal(Signal::CONT);
 }
