@@ -267,6 +267,34 @@ fn append(broker: &Broker, topic: &str) -> bool {
     }
 }
 
+/// Does what the broker needs this file for.
+fn needs(broker: &Broker, file: &str) {
+    match file.split('-').next() {
+        Some("rolls") => {
+            broker.wait_for_topic("rolls", 1);
+            assert!(!append(broker, "rolls"), "there is no segment for it");
+        }
+        Some("new") => {
+            broker.wait_for_topic("rolls", 1);
+            let topics = vec![Some("new".to_owned())];
+            let mut connection = Connection::open(broker.address());
+            connection.send(&encode_request(1, None, &MetadataRequest { topics }));
+            // Whatever the answer is, it has been asked for.
+            connection.receive(ANSWER);
+        }
+        Some("old") => {
+            let old = segment(&broker.data(), "old", 0);
+            let segment = File::options().write(true).open(&old).unwrap();
+            let written = segment.metadata().unwrap().modified().unwrap();
+            segment.set_modified(written - OLD).unwrap();
+            eventually("an old segment is to go", RETENTION, || {
+                if old.exists() { Err("it is there") } else { Ok(()) }
+            });
+        }
+        _ => {}
+    }
+}
+
 /// Files that can't be written, made or removed: each call fails for one file only, in the middle of a load.
 #[test]
 fn a_file_that_cannot_be_written_made_or_removed_stops_the_broker_and_nothing_acknowledged_is_lost() {
@@ -289,7 +317,7 @@ fn a_file_that_cannot_be_written_made_or_removed_stops_the_broker_and_nothing_ac
     assert!(append(&broker, "rolls"));
     assert!(append(&broker, "old") && append(&broker, "old"));
     let data = broker.data();
-    let old = segment(&data, "old", 0);
+    let old_file = segment(&data, "old", 0).with_extension("log.deleted");
     let rolled = format!("rolls-0/{SET:020}.log");
     let mut book = Book::default();
     for (round, (call, file)) in [
@@ -310,34 +338,7 @@ fn a_file_that_cannot_be_written_made_or_removed_stops_the_broker_and_nothing_ac
             .try_start_again()
             .is_ok()
             .then(|| Load::start(&broker, round));
-        match file.split('-').next() {
-            Some("rolls") => {
-                broker.wait_for_topic("rolls", 1);
-                assert!(!append(&broker, "rolls"), "there is no segment for it");
-            }
-            Some("new") => {
-                broker.wait_for_topic("rolls", 1);
-                let topics = vec![Some("new".to_owned())];
-                let request = encode_request(1, None, &MetadataRequest { topics });
-                let mut connection = Connection::open(broker.address());
-                connection.send(&request);
-                // Whatever the answer is, it has been asked for.
-                connection.receive(ANSWER);
-            }
-            Some("old") => {
-                let long_ago = File::open(&old).unwrap().metadata().unwrap().modified().unwrap() - OLD;
-                File::options()
-                    .write(true)
-                    .open(&old)
-                    .unwrap()
-                    .set_modified(long_ago)
-                    .unwrap();
-                eventually("an old segment is to go", RETENTION, || {
-                    if old.exists() { Err("it is there") } else { Ok(()) }
-                });
-            }
-            _ => {}
-        }
+        needs(&broker, file);
         let name = file.trim_end_matches(".tmp").trim_end_matches(".deleted");
         stopped_because(&mut broker, said, &["Input/output error", name]);
         if let Some(load) = load {
@@ -352,8 +353,11 @@ fn a_file_that_cannot_be_written_made_or_removed_stops_the_broker_and_nothing_ac
     assert!(append(&broker, "rolls"), "it rolls now");
     broker.wait_for_topic("new", 1);
     eventually("the old segment's file goes", RETENTION, || {
-        let left = old.with_extension("log.deleted");
-        if left.exists() { Err("it is there") } else { Ok(()) }
+        if old_file.exists() {
+            Err("it is there")
+        } else {
+            Ok(())
+        }
     });
 }
 
