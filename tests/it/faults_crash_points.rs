@@ -107,8 +107,9 @@ const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 
 /// Messages that a scene finds.
 const BEFORE: i64 = 58;
-/// Where a scene truncates to.
-const CUT: i64 = 27;
+/// Where a scene truncates to: between two plain messages. In the middle of a wrapper it would leave a gap, which only its
+/// leader fills.
+const CUT: i64 = 31;
 /// Where a log starts that starts elsewhere.
 const ELSEWHERE: i64 = 1000;
 
@@ -308,8 +309,10 @@ impl Scene {
     ) -> Result<(), String> {
         for (what, file) in [("flushed", recovery_point), ("committed", high_watermark)] {
             let least = last_said(said, what);
-            // Where everything went that was flushed, the file is not the first to know.
-            let most = if self == Self::Delete { i64::MAX } else { end };
+            // The files of what was taken away are not the first to know.
+            let taken_away = matches!(self, Self::Truncate | Self::StartElsewhere | Self::Delete)
+                && last_said(said, "truncated").is_none();
+            let most = if taken_away { i64::MAX } else { end };
             if file < least || file.is_some_and(|file| file > most) {
                 return Err(format!(
                     "{what} up to {least:?} as was said, {file:?} in the file, the log ends at {end}"
@@ -323,7 +326,7 @@ impl Scene {
         let truncated = last_said(said, "truncated").is_some();
         let acknowledged = last_said(said, "acknowledged").unwrap_or(match self {
             Self::Append => 0,
-            Self::Truncate => CUT - CUT % 2,
+            Self::Truncate => CUT,
             Self::StartElsewhere => 0,
             // The torn end was never acknowledged.
             Self::Recover => BEFORE - 2,
@@ -346,7 +349,6 @@ impl Scene {
             Self::StartElsewhere => true,
             _ => first == 0,
         };
-        // A wrapper on both sides of the cut goes as a whole, so that the second life may begin below it.
         let second_from = held
             .iter()
             .find(|(_, text)| text.starts_with("life 2"))
@@ -590,10 +592,11 @@ fn read_as_killed(scene: Scene, folder: &Path) {
     let partitions: Vec<_> = partitions
         .filter(|partition| !log_bytes(partition).is_empty())
         .collect();
-    // The end is torn that recovery begins with, and an index is missing. Between the truncations of a log and of its
-    // index the latter has entries for messages that are gone.
+    // The end is torn that recovery begins with.
     let torn = scene == Scene::Recover;
-    let indexes = !matches!(scene, Scene::Recover | Scene::Truncate);
+    // There an index is missing; as it may be beside a log when they are deleted one by one. And between the truncations of
+    // a log and of its index the latter has entries for messages that are gone.
+    let indexes = !matches!(scene, Scene::Recover | Scene::Delete | Scene::Truncate);
     read_by_reference_unrecovered(&partitions, torn, indexes);
 }
 

@@ -32,6 +32,9 @@ const CODECS: [&str; 4] = ["none", "gzip", "snappy", "lz4"];
 /// Messages of each codec in each round: several index entries, several segments after some rounds.
 const MESSAGES: usize = 400;
 
+/// A virtual machine that starts on a busy machine stands still for seconds.
+const START: Duration = Duration::from_secs(90);
+
 /// Rounds of an ordinary run; `GREGOR_LONG_TESTS` asks for ten.
 fn rounds() -> usize {
     if std::env::var_os("GREGOR_LONG_TESTS").is_some() {
@@ -93,6 +96,20 @@ fn check_codec(topic: &str, stored: &[u8]) {
     }
 }
 
+/// The tool reads everything; each topic begins with what lay there before, and goes on with its codec.
+fn check_stored(data: &Path, left: Leaves, before: &[Vec<u8>; CODECS.len()], now: &[Vec<u8>; CODECS.len()]) {
+    let partitions = CODECS.map(|topic| data.join(format!("{topic}-0")));
+    match left {
+        Leaves::Cleanly => read_by_reference(&partitions),
+        Leaves::ByCrash => read_by_reference_unrecovered(&partitions, false, true),
+    }
+    for ((topic, before), now) in CODECS.iter().zip(before).zip(now) {
+        assert!(now.len() > before.len(), "{topic} has not grown");
+        assert!(now.starts_with(before), "other bytes in {topic}");
+        check_codec(topic, &now[before.len()..]);
+    }
+}
+
 fn to_and_fro(test: &str, first: Kind) {
     if !have(&[Need::Reference, Need::ZooKeeper, Need::Kcat]) {
         return;
@@ -117,7 +134,7 @@ fn to_and_fro(test: &str, first: Kind) {
         wait_for_old_sessions(&connect);
         let mut broker = start(kind, &connect, &data, port);
         for (codec, sent) in CODECS.iter().zip(&mut sent) {
-            eventually("the topic has a leader", Duration::from_secs(30), || {
+            eventually("the topic has a leader", START, || {
                 let records = numbered(&format!("{codec} {round} first"), 1);
                 // A topic comes into being with its first use; until then sending fails.
                 std::panic::catch_unwind(|| kcat_produce(&bootstrap, codec, codec, &records, false))
@@ -150,23 +167,8 @@ fn to_and_fro(test: &str, first: Kind) {
             }
             Leaves::ByCrash => broker.kill(),
         }
-        let partitions = CODECS.map(|topic| data.join(format!("{topic}-0")));
-        match left {
-            Leaves::Cleanly => read_by_reference(&partitions),
-            Leaves::ByCrash => read_by_reference_unrecovered(&partitions, false, true),
-        }
         let now = stored(&data);
-        for ((topic, before), now) in CODECS.iter().zip(&before).zip(&now) {
-            assert!(
-                now.len() > before.len(),
-                "{kind:?}, round {round}: {topic} has not grown"
-            );
-            assert!(
-                now.starts_with(before),
-                "{kind:?}, round {round}: other bytes in {topic}"
-            );
-            check_codec(topic, &now[before.len()..]);
-        }
+        check_stored(&data, left, &before, &now);
         before = now;
         kind = other(kind);
     }

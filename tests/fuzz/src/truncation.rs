@@ -32,6 +32,9 @@ use super::responses;
 use super::within;
 use super::znodes;
 
+/// Bytes of the mark behind the last block of LZ4.
+const LZ4_END: usize = 4;
+
 /// A fixture.
 pub struct Whole {
     /// Its bytes.
@@ -164,15 +167,20 @@ fn cut_wrappers(folder: &Path) -> Vec<Whole> {
     });
     let values = values.into_iter().flatten().map(|(codec, value)| {
         let messages = deep_entries(&wrapper(codec, &value), UNFOLDED);
+        let len = value.len();
         whole(value, move |cut| {
             let set = wrapper(codec, cut);
             let read = within(memory(set.len()), || deep_entries(&set, UNFOLDED));
-            if let (Ok(read), Ok(messages)) = (read, &messages) {
-                assert!(
-                    read.len() < messages.len() && messages.starts_with(&read),
-                    "{codec:?}"
-                );
-            }
+            let (Ok(read), Ok(messages)) = (read, &messages) else {
+                return;
+            };
+            // The mark behind LZ4's blocks says nothing that the messages inside don't.
+            let without_mark = codec == Codec::Lz4 && cut.len() + LZ4_END >= len;
+            assert!(messages.starts_with(&read), "{codec:?}");
+            assert!(
+                read.len() < messages.len() || without_mark || read.is_empty(),
+                "{codec:?}"
+            );
         })
     });
     values.collect()
@@ -246,15 +254,16 @@ fn cut_checkpoints(folder: &Path) -> Vec<Whole> {
     checkpoints.collect()
 }
 
-/// No record, unless it is a number, which a cut leaves one.
+/// No record, unless it is one that needs no more than some bytes: a number, or the notice of a changed topic, of which the
+/// reference drops the first and the last character whatever they are.
 fn cut_znodes(folder: &Path) -> Vec<Whole> {
     let nodes = once(znodes::seeds(folder)).into_iter();
     let nodes = nodes.map(|node| {
-        let is_number = node[1..].iter().all(u8::is_ascii_digit);
+        let is_text = node[0] == 4 || node[1..].iter().all(u8::is_ascii_digit);
         assert!(znodes::is_read(&node), "{}", node.escape_ascii());
         // Behind the number of the kind of record; an empty node says nothing.
         whole(node, move |cut| {
-            assert!(cut.len() <= 1 || !znodes::is_read(cut) || is_number);
+            assert!(cut.len() <= 1 || !znodes::is_read(cut) || is_text);
         })
     });
     nodes.collect()
