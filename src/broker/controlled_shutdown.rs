@@ -2,8 +2,6 @@
 //!
 //! It is a favour to others and never in the way: it ends when ZooKeeper is away, and in any case after a few seconds.
 
-use std::time::Duration;
-
 use tokio::time::sleep;
 use tokio::time::timeout;
 
@@ -18,12 +16,6 @@ use crate::zookeeper;
 use crate::zookeeper::Sessions;
 use crate::zookeeper::State;
 use crate::zookeeper::Store;
-
-/// All attempts together. With what follows, stopping ends well before a supervisor loses its patience.
-pub(crate) const LIMIT: Duration = Duration::from_secs(3);
-
-/// The longest pause between two attempts, however long the configured one: later ones would come too late.
-pub(crate) const LONGEST_PAUSE: Duration = Duration::from_millis(700);
 
 /// A broker that may want to leave its cluster.
 #[derive(Debug)]
@@ -62,13 +54,14 @@ impl Leaving {
         if !self.config.enabled {
             return;
         }
+        let limit = ControlledShutdownConfig::LIMIT;
         let mut state = self.sessions.subscribe();
         let gone = state.wait_for(|state| !matches!(state, State::Connected(_)));
         tokio::select! {
             biased;
             _ = gone => tracing::warn!("ZooKeeper is away: stopping without controlled shutdown"),
-            done = timeout(LIMIT, self.attempts()) => if done.is_err() {
-                tracing::warn!("controlled shutdown is not done after {LIMIT:?}; stopping anyway");
+            done = timeout(limit, self.attempts()) => if done.is_err() {
+                tracing::warn!("controlled shutdown is not done after {limit:?}; stopping anyway");
             },
         }
     }
@@ -90,7 +83,7 @@ impl Leaving {
                 Err(error) => tracing::warn!("controlled shutdown: {error}"),
             }
             if attempt < self.config.max_retries {
-                sleep(self.config.retry_backoff.min(LONGEST_PAUSE)).await;
+                sleep(self.config.pause()).await;
             }
         }
         tracing::warn!("stopping without having handed over all leaderships");
@@ -116,7 +109,7 @@ impl Leaving {
     async fn ask_broker(&self, store: &Store, controller: BrokerId) -> Result<usize, Error> {
         let registered = store.broker(controller).await?;
         let registered = registered.ok_or(Error::Unregistered(controller))?;
-        let caller = Caller::connect(&registered.endpoint(), LIMIT, None).await?;
+        let caller = Caller::connect(&registered.endpoint(), ControlledShutdownConfig::LIMIT, None).await?;
         let request = ControlledShutdownRequest { broker: self.me };
         let response = caller.call(&request).await?;
         match response.error {

@@ -16,8 +16,6 @@ use super::sections::ControlledShutdownConfig;
 use super::sections::LogsConfig;
 use super::sources::Settings;
 use super::values::Reader;
-use crate::broker::controlled_shutdown::LIMIT;
-use crate::broker::controlled_shutdown::LONGEST_PAUSE;
 
 /// Rules between keys whose values are right by themselves.
 pub(crate) fn across(reader: &mut Reader<'_>, config: &BrokerConfig) {
@@ -217,10 +215,12 @@ fn about_controlled_shutdown(settings: &Settings, config: &ControlledShutdownCon
         &keys::CONTROLLED_SHUTDOWN_MAX_RETRIES,
         &keys::CONTROLLED_SHUTDOWN_RETRY_BACKOFF_MS,
     );
-    let pause = config.retry_backoff.min(LONGEST_PAUSE);
+    let pause = config.pause();
     let (set, configured) = if is_set(backoff) && config.retry_backoff > pause {
         (backoff, config.retry_backoff.as_millis())
-    } else if is_set(retries) && pause.saturating_mul(config.max_retries.saturating_sub(1)) > LIMIT {
+    } else if is_set(retries)
+        && pause.saturating_mul(config.max_retries.saturating_sub(1)) > ControlledShutdownConfig::LIMIT
+    {
         (retries, config.max_retries.into())
     } else {
         return None;
@@ -229,8 +229,8 @@ fn about_controlled_shutdown(settings: &Settings, config: &ControlledShutdownCon
         format!(
             "{}={configured} is more than a stop takes: it tries for {} s at most, with pauses of {} ms at most",
             set.name,
-            LIMIT.as_secs(),
-            LONGEST_PAUSE.as_millis()
+            ControlledShutdownConfig::LIMIT.as_secs(),
+            ControlledShutdownConfig::LONGEST_PAUSE.as_millis()
         )
     })
 }

@@ -221,6 +221,18 @@ pub struct ControlledShutdownConfig {
     pub retry_backoff: Duration,
 }
 
+impl ControlledShutdownConfig {
+    /// All attempts together. With what follows, stopping ends well before a supervisor loses its patience.
+    pub const LIMIT: Duration = Duration::from_secs(3);
+    /// The longest pause between two attempts, however long the configured one: later ones would come too late.
+    pub const LONGEST_PAUSE: Duration = Duration::from_millis(700);
+
+    /// The pause that is made.
+    pub fn pause(&self) -> Duration {
+        self.retry_backoff.min(Self::LONGEST_PAUSE)
+    }
+}
+
 /// The offsets that groups keep in Kafka.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OffsetsConfig {
