@@ -77,7 +77,11 @@ pub(crate) fn load(
     let mut segments: Vec<_> = found.into_iter().map(|(segment, _)| segment).collect();
     let (end, doomed) = recover(&mut segments, unflushed_from, config)?;
     let end_offset = activate(&segments, end, config)?;
-    seams::report(directory, &segments, config);
+    // Only where everything was read anyhow: older segments may be many, on a slow disk, and nobody has touched them.
+    let read_from = unflushed_from.saturating_sub(1).min(segments.len());
+    if let (LastStop::Unclean { .. }, Some(read)) = (&last_stop, segments.get(read_from..)) {
+        seams::report(directory, read, config);
+    }
     let recovery_point = match last_stop {
         LastStop::Clean => end_offset,
         LastStop::Unclean { recovery_point } => recovery_point.min(end_offset),
