@@ -248,23 +248,37 @@ const RETENTION_MS: &str = "3600000";
 /// Retention starts to look half a minute after the broker.
 const RETENTION: Duration = Duration::from_secs(60);
 
+/// What a broker answers about a partition that nobody has told it to lead.
+const UNKNOWN_PARTITION: i64 = 3;
+
 /// A segment of these holds one set of [`SET`] messages.
 const SMALL: (&str, &str) = ("segment.bytes", "1000");
 const SET: i64 = 6;
 
-/// Appends a set that takes more than half a segment; whether that was acknowledged.
+/// Appends a set that takes more than half a segment, as soon as the broker knows that it leads; whether that was
+/// acknowledged.
 fn append(broker: &Broker, topic: &str) -> bool {
     let value = "x".repeat(80);
     let values: Vec<_> = (0..SET).map(|_| value.as_str()).collect();
     let request = produce(1, SOON, topic, [(0, set(Codec::None, &values))]);
-    let mut connection = Connection::open(broker.address());
-    connection.send(&encode_request(1, None, &request));
-    match connection.receive(ANSWER) {
-        Received::Frame(frame) => {
-            decode(ApiKey::Produce, &frame)["topics"][0]["partitions"][0]["error_code"] == 0
+    let request = encode_request(1, None, &request);
+    let mut acknowledged = false;
+    eventually("the broker leads", SOON, || {
+        let mut connection = Connection::open(broker.address());
+        connection.send(&request);
+        let Received::Frame(frame) = connection.receive(ANSWER) else {
+            return Ok(());
+        };
+        let error = &decode(ApiKey::Produce, &frame)["topics"][0]["partitions"][0]["error_code"];
+        acknowledged = *error == 0;
+        // Others are told who leads before the leader itself.
+        if *error == UNKNOWN_PARTITION {
+            Err(format!("{topic}: error {error}"))
+        } else {
+            Ok(())
         }
-        Received::Nothing | Received::Closed => false,
-    }
+    });
+    acknowledged
 }
 
 /// Does what the broker needs this file for.

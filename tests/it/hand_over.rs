@@ -81,7 +81,8 @@ fn stored(data: &Path) -> [Vec<u8>; CODECS.len()] {
     CODECS.map(|topic| log_bytes(&data.join(format!("{topic}-0"))))
 }
 
-/// Entries in wrappers of the topic's own codec, as kcat made them: what is alone in a set is not always worth it.
+/// Entries in wrappers of the topic's own codec, as kcat made them, which leaves a set as it is where compressing makes it
+/// no smaller: short ones, of which there are more the slower the machine is.
 fn check_codec(topic: &str, stored: &[u8]) {
     let own = CODECS.iter().position(|codec| *codec == topic).unwrap();
     let mut counts = [0; CODECS.len()];
@@ -91,8 +92,7 @@ fn check_codec(topic: &str, stored: &[u8]) {
     }
     assert!(counts[own] > 0, "{topic}: {counts:?}");
     for (codec, count) in counts.iter().enumerate() {
-        let allowed = codec == own || codec == 0 && *count <= 2;
-        assert!(allowed || *count == 0, "{topic}: {counts:?}");
+        assert!(codec == own || codec == 0 || *count == 0, "{topic}: {counts:?}");
     }
 }
 
