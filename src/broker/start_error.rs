@@ -4,6 +4,8 @@ use std::error::Error;
 use std::io;
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use crate::broker::meta_properties;
 use crate::log;
 use crate::metrics;
@@ -133,6 +135,11 @@ fn log_hint(error: &log::Error) -> Option<String> {
 
 fn disk_hint(path: &Path, failure: &io::Error) -> String {
     let path = path.display();
+    let too_many = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
+    if too_many.contains(&failure.raw_os_error()) {
+        return "allow the process more open files (LimitNOFILE, or ulimit -Hn): two a partition, one a connection"
+            .to_owned();
+    }
     match failure.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             format!("free some space on the disk of {path}, then start again")
