@@ -60,7 +60,7 @@ pub(super) struct Load {
     progress: Progress,
     /// Where the group was when it was last asked for.
     committed: i64,
-    watcher: Python,
+    bootstrap: String,
     _settings: tempfile::TempDir,
 }
 
@@ -80,7 +80,7 @@ impl Load {
             feed,
             progress: Progress::default(),
             committed: 0,
-            watcher: Python::start(Release::Kafka14, &bootstrap),
+            bootstrap,
             _settings: settings,
         }
     }
@@ -105,8 +105,10 @@ impl Load {
             assert!(client.exited().is_none(), "{name} has ended: {}", client.stderr());
         }
         let before = self.committed;
+        // Anew: one that is idle while its coordinator is replaced may wait for it for minutes.
+        let mut watcher = Python::start(Release::Kafka14, &self.bootstrap);
         self.committed = eventually("the group commits", PATIENCE, || {
-            let committed = self.watcher.committed("kafka", GROUP, PYTHON_TOPIC).unwrap_or(-1);
+            let committed = watcher.committed("kafka", GROUP, PYTHON_TOPIC).unwrap_or(-1);
             assert!(
                 committed >= before || committed == -1 && before == 0,
                 "the group is back from {before} to {committed}"
