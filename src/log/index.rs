@@ -9,8 +9,9 @@
 //!
 //! The file of a segment that is appended to is longer than its entries, filled up with zeros; 0.8.2.2 takes
 //! the whole length for entries when it opens one, so that it must be trimmed whenever the segment is closed.
-//! Nothing is held in memory but the count and the last entry. Both numbers are read as unsigned: 0.8.2.2
-//! lets them wrap in segments beyond 2 GiB.
+//! The latest few entries are held in memory and written together; the file is not kept open in between, so
+//! that a partition takes one open file. Both numbers are read as unsigned: 0.8.2.2 lets them wrap in
+//! segments beyond 2 GiB.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -27,6 +28,8 @@ use crate::log::lock;
 
 /// Bytes of an entry.
 const ENTRY_LEN: u64 = 8;
+/// Entries that are written together: half a kilobyte, for a quarter of a megabyte of messages or more.
+const TOGETHER: usize = 64;
 
 /// One entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,12 +45,20 @@ pub(crate) struct IndexEntry {
 pub(crate) struct OffsetIndex {
     base_offset: i64,
     file: SegmentFile,
-    /// Entries in the file. Written before it is raised, so that readers only see whole ones.
+    /// How many there are.
     entries: AtomicU64,
-    /// Entries that fit into the file.
+    /// How many fit into the file.
     slots: AtomicU64,
-    /// The last entry, if this process has written it.
-    last: Mutex<Option<IndexEntry>>,
+    latest: Mutex<Latest>,
+}
+
+/// What comes after the entries in the file.
+#[derive(Debug, Default)]
+struct Latest {
+    /// Entries that are not in the file yet.
+    unwritten: Vec<[u8; 8]>,
+    /// The last entry, if this process has added it.
+    last: Option<IndexEntry>,
 }
 
 impl OffsetIndex {
@@ -58,7 +69,7 @@ impl OffsetIndex {
             file: SegmentFile::new(path, open_files),
             entries: AtomicU64::new(0),
             slots: AtomicU64::new(0),
-            last: Mutex::new(None),
+            latest: Mutex::default(),
         }
     }
 
@@ -71,6 +82,7 @@ impl OffsetIndex {
     ) -> Result<Self, Error> {
         let index = Self::new(path, base_offset, open_files);
         index.file.create()?;
+        index.file.release();
         index.grow(max_bytes)?;
         Ok(index)
     }
@@ -110,38 +122,42 @@ impl OffsetIndex {
         let (Some(relative @ 1..), Some(position)) = (relative, position) else {
             return Ok(());
         };
-        let mut last = lock(&self.last);
-        if last.is_none() {
-            *last = self.last_entry()?;
+        let mut latest = lock(&self.latest);
+        if latest.last.is_none() {
+            latest.last = self.last_of(&latest)?;
         }
-        if self.is_full() || last.is_some_and(|last| last.offset >= entry.offset) {
+        if self.is_full() || latest.last.is_some_and(|last| last.offset >= entry.offset) {
             return Ok(());
+        }
+        if latest.unwritten.len() >= TOGETHER {
+            self.write(&mut latest)?;
         }
         let [a, b, c, d] = relative.to_be_bytes();
         let [e, f, g, h] = position.to_be_bytes();
-        let count = self.entries();
-        self.file
-            .writable()?
-            .write_all_at(&[a, b, c, d, e, f, g, h], count * ENTRY_LEN)
-            .map_err(Error::io(self.file.path()))?;
-        self.entries.store(count + 1, Ordering::Release);
-        *last = Some(entry);
+        latest.unwritten.push([a, b, c, d, e, f, g, h]);
+        latest.last = Some(entry);
+        self.entries.fetch_add(1, Ordering::Release);
         Ok(())
     }
 
     /// The last entry.
     pub(crate) fn last_entry(&self) -> Result<Option<IndexEntry>, Error> {
-        let file = self.file.readable()?;
-        self.entries()
-            .checked_sub(1)
-            .map(|last| self.read(&file, last))
-            .transpose()
+        self.last_of(&lock(&self.latest))
     }
 
     /// The greatest entry whose offset is not above `offset`.
     pub(crate) fn lookup(&self, offset: i64) -> Result<Option<IndexEntry>, Error> {
+        let in_file = {
+            let latest = lock(&self.latest);
+            let below = |bytes: &[u8; 8]| self.parse(*bytes).offset <= offset;
+            let passed = latest.unwritten.partition_point(below);
+            if let Some(found) = passed.checked_sub(1).and_then(|last| latest.unwritten.get(last)) {
+                return Ok(Some(self.parse(*found)));
+            }
+            self.in_file(&latest)
+        };
         let file = self.file.readable()?;
-        self.count_while(&file, |entry| entry.offset <= offset)?
+        self.count_while(&file, in_file, |entry| entry.offset <= offset)?
             .checked_sub(1)
             .map(|last| self.read(&file, last))
             .transpose()
@@ -149,9 +165,13 @@ impl OffsetIndex {
 
     /// Forgets entries from `offset` on, and makes room for `max_bytes` of entries.
     pub(crate) fn truncate(&self, offset: i64, max_bytes: u64) -> Result<(), Error> {
-        let keep = self.count_while(self.file.writable()?.as_ref(), |entry| entry.offset < offset)?;
-        *lock(&self.last) = None;
+        let mut latest = lock(&self.latest);
+        self.write(&mut latest)?;
+        let file = self.file.readable()?;
+        let keep = self.count_while(&file, self.entries(), |entry| entry.offset < offset)?;
+        latest.last = None;
         self.entries.store(keep, Ordering::Release);
+        drop(latest);
         self.grow(max_bytes)
     }
 
@@ -160,20 +180,22 @@ impl OffsetIndex {
         self.truncate(i64::MIN, max_bytes)
     }
 
-    /// Cuts off what isn't used. Until [`Self::grow`], the index is full.
+    /// Writes what isn't written, and cuts off what isn't used. Until [`Self::grow`], the index is full.
     pub(crate) fn trim(&self) -> Result<(), Error> {
+        self.write(&mut lock(&self.latest))?;
         let entries = self.entries();
-        self.file.set_len(entries * ENTRY_LEN)?;
+        self.set_len(entries)?;
         self.slots.store(entries, Ordering::Release);
         Ok(())
     }
 
     /// Makes room for `max_bytes` of entries, at least for one, filled with zeros.
     pub(crate) fn grow(&self, max_bytes: u64) -> Result<(), Error> {
+        self.write(&mut lock(&self.latest))?;
         let slots = (max_bytes / ENTRY_LEN).max(self.entries()).max(1);
         // Via the shorter length, so that nothing but zeros comes after the entries.
-        self.file.set_len(self.entries() * ENTRY_LEN)?;
-        self.file.set_len(slots * ENTRY_LEN)?;
+        self.set_len(self.entries())?;
+        self.set_len(slots)?;
         self.slots.store(slots, Ordering::Release);
         Ok(())
     }
@@ -198,9 +220,54 @@ impl OffsetIndex {
         Ok(metadata.map_err(Error::io(self.file.path()))?.len())
     }
 
-    /// How many entries at the front are so; the entries must be partitioned by it.
-    fn count_while(&self, file: &File, holds: impl Fn(IndexEntry) -> bool) -> Result<u64, Error> {
-        let (mut low, mut high) = (0, self.entries());
+    fn in_file(&self, latest: &Latest) -> u64 {
+        let unwritten = u64::try_from(latest.unwritten.len()).unwrap_or_default();
+        self.entries().saturating_sub(unwritten)
+    }
+
+    fn last_of(&self, latest: &Latest) -> Result<Option<IndexEntry>, Error> {
+        if let Some(last) = latest.unwritten.last() {
+            return Ok(Some(self.parse(*last)));
+        }
+        let Some(last) = self.entries().checked_sub(1) else {
+            return Ok(None);
+        };
+        self.read(self.file.readable()?.as_ref(), last).map(Some)
+    }
+
+    /// Moves all entries into the file. Those that can't be written are forgotten: the index may lack some.
+    fn write(&self, latest: &mut Latest) -> Result<(), Error> {
+        if latest.unwritten.is_empty() {
+            return Ok(());
+        }
+        let in_file = self.in_file(latest);
+        let written = self.file.writable().and_then(|file| {
+            file.write_all_at(latest.unwritten.as_flattened(), in_file * ENTRY_LEN)
+                .map_err(Error::io(self.file.path()))
+        });
+        self.file.release();
+        latest.unwritten.clear();
+        if written.is_err() {
+            latest.last = None;
+            self.entries.store(in_file, Ordering::Release);
+        }
+        written
+    }
+
+    fn set_len(&self, entries: u64) -> Result<(), Error> {
+        let set = self.file.set_len(entries * ENTRY_LEN);
+        self.file.release();
+        set
+    }
+
+    /// How many of the first entries in the file are so; they must be partitioned by it.
+    fn count_while(
+        &self,
+        file: &File,
+        entries: u64,
+        holds: impl Fn(IndexEntry) -> bool,
+    ) -> Result<u64, Error> {
+        let (mut low, mut high) = (0, entries);
         while low < high {
             let middle = low + (high - low) / 2;
             if holds(self.read(file, middle)?) {
@@ -216,13 +283,16 @@ impl OffsetIndex {
         let mut bytes = [0; 8];
         file.read_exact_at(&mut bytes, slot * ENTRY_LEN)
             .map_err(Error::io(self.file.path()))?;
-        let [a, b, c, d, e, f, g, h] = bytes;
-        Ok(IndexEntry {
+        Ok(self.parse(bytes))
+    }
+
+    fn parse(&self, [a, b, c, d, e, f, g, h]: [u8; 8]) -> IndexEntry {
+        IndexEntry {
             offset: self
                 .base_offset
                 .saturating_add(u32::from_be_bytes([a, b, c, d]).into()),
             position: u32::from_be_bytes([e, f, g, h]).into(),
-        })
+        }
     }
 }
 
@@ -258,6 +328,8 @@ mod tests {
         index.append(entry(12, 210)).unwrap();
         index.append(entry(19, 424)).unwrap();
         let stored = [0, 0, 0, 7, 0, 0, 0, 0xd2, 0, 0, 0, 0x0e, 0, 0, 1, 0xa8];
+        assert_eq!(bytes(&directory), [0; 96], "written together with others");
+        index.grow(100).unwrap();
         assert_eq!(bytes(&directory), [stored.as_slice(), &[0; 80]].concat());
         index.trim().unwrap();
         assert_eq!(bytes(&directory), stored);
@@ -287,6 +359,54 @@ mod tests {
         ] {
             assert_eq!(index.lookup(offset).unwrap(), found, "{offset}");
         }
+    }
+
+    #[test]
+    fn it_makes_no_difference_which_entries_are_written_yet() {
+        let directory = tempfile::tempdir().unwrap();
+        let index = index(&directory, 8 * 200);
+        let added = |n: i64| entry(BASE + 10 * n, 100 * n.unsigned_abs());
+        for n in 1..=150 {
+            index.append(added(n)).unwrap();
+            assert_eq!(index.last_entry().unwrap(), Some(added(n)));
+            assert!(!index.file().is_held(), "no file is kept open");
+        }
+        assert_eq!(bytes(&directory)[8 * 128..], [0; 8 * 72]);
+        let check_first = |index: &OffsetIndex, count: i64| {
+            assert_eq!(index.lookup(BASE + 9).unwrap(), None);
+            for n in 1..=count {
+                assert_eq!(index.lookup(BASE + 10 * n + 9).unwrap(), Some(added(n.min(count))));
+            }
+            assert_eq!(index.lookup(i64::MAX).unwrap(), Some(added(count)));
+            assert_eq!(index.entries(), count.unsigned_abs());
+        };
+        check_first(&index, 150);
+        index.truncate(BASE + 1401, 8 * 200).unwrap();
+        check_first(&index, 140);
+        index.append(added(141)).unwrap();
+        index.truncate(BASE + 701, 8 * 200).unwrap();
+        check_first(&index, 70);
+        index.append(added(71)).unwrap();
+        index.trim().unwrap();
+        check_first(&index, 71);
+        check_first(&reopen(&directory), 71);
+    }
+
+    #[test]
+    fn entries_that_cannot_be_written_are_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let index = index(&directory, 800);
+        index.append(entry(10, 1)).unwrap();
+        index.grow(800).unwrap();
+        index.append(entry(20, 2)).unwrap();
+        let (path, away) = (directory.path().join("i"), directory.path().join("away"));
+        fs::rename(&path, &away).unwrap();
+        assert!(index.trim().is_err());
+        fs::rename(&away, &path).unwrap();
+        assert_eq!(index.last_entry().unwrap(), Some(entry(10, 1)));
+        index.append(entry(30, 3)).unwrap();
+        index.trim().unwrap();
+        assert_eq!(reopen(&directory).entries(), 2);
     }
 
     #[test]

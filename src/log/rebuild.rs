@@ -128,7 +128,7 @@ pub(crate) fn rebuild(
             }
             _ => {}
         }
-        if reported.elapsed() > PROGRESS_INTERVAL {
+        if due && reported.elapsed() > PROGRESS_INTERVAL {
             reported = Instant::now();
             tracing::info!("{}: {position} of {len} bytes checked", path.display());
         }

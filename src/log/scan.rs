@@ -15,8 +15,8 @@ use crate::message::stored::CrcCheck;
 use crate::message::stored::StoredEntry;
 use crate::message::stored::check_stored;
 
-/// Bytes read at a time.
-const PIECE_LEN: usize = 1024 * 1024;
+/// Bytes read at a time: they are still in the processor's cache when they are checked.
+const PIECE_LEN: usize = 256 * 1024;
 /// Entries up to this size are held in memory to be checked; the checksum of larger ones is computed piece by
 /// piece.
 const HELD_LEN: usize = 16 * 1024 * 1024;
@@ -173,9 +173,10 @@ pub(crate) struct EntryReader<'a> {
     end: u64,
     /// Where the next entry begins.
     position: u64,
-    /// Bytes of the file; those from `position` on begin at `used`.
+    /// Bytes of the file; those from `position` on begin at `used` and end at `filled`.
     buffer: Vec<u8>,
     used: usize,
+    filled: usize,
 }
 
 impl<'a> EntryReader<'a> {
@@ -187,6 +188,7 @@ impl<'a> EntryReader<'a> {
             position: 0,
             buffer: Vec::new(),
             used: 0,
+            filled: 0,
         }
     }
 
@@ -220,7 +222,7 @@ impl<'a> EntryReader<'a> {
 
     /// The bytes from `position` on that are in memory.
     fn held(&self) -> &[u8] {
-        self.buffer.get(self.used..).unwrap_or_default()
+        self.buffer.get(self.used..self.filled).unwrap_or_default()
     }
 
     fn skip(&mut self, len: usize) {
@@ -231,7 +233,8 @@ impl<'a> EntryReader<'a> {
     /// Reads until so many bytes are held; false if the file has less.
     fn hold(&mut self, len: usize) -> io::Result<bool> {
         while self.held().len() < len {
-            self.buffer.drain(..self.used);
+            self.buffer.copy_within(self.used..self.filled, 0);
+            self.filled -= self.used;
             self.used = 0;
             if self.read_piece()? == 0 {
                 return Ok(false);
@@ -242,16 +245,18 @@ impl<'a> EntryReader<'a> {
 
     /// Reads what follows the bytes that are held.
     fn read_piece(&mut self) -> io::Result<usize> {
-        let held = self.buffer.len();
-        let from = self.position + u64::try_from(held).unwrap_or(u64::MAX);
+        let from = self.position + u64::try_from(self.filled).unwrap_or(u64::MAX);
         let left = usize::try_from(self.end.saturating_sub(from)).unwrap_or(PIECE_LEN);
-        self.buffer.resize(held + left.min(PIECE_LEN), 0);
-        let read = match self.buffer.get_mut(held..) {
-            Some(room) if !room.is_empty() => read_at(self.file, room, from),
-            _ => Ok(0),
+        let room = self.filled..self.filled + left.min(PIECE_LEN);
+        if self.buffer.len() < room.end {
+            self.buffer.resize(room.end, 0);
+        }
+        let read = match self.buffer.get_mut(room) {
+            Some(room) if !room.is_empty() => read_at(self.file, room, from)?,
+            _ => 0,
         };
-        self.buffer.truncate(held + read.as_ref().map_or(0, |&read| read));
-        read
+        self.filled += read;
+        Ok(read)
     }
 
     /// Checks an entry that is not held as a whole; nothing if the file ends before it does.

@@ -355,16 +355,15 @@ impl Segment {
         sync(self.index.file(), &self.index_dirty)
     }
 
-    /// Whether the files are kept open for writing.
+    /// Whether the file of messages is kept open for writing.
     #[cfg(test)]
     pub(crate) fn is_open(&self) -> bool {
-        self.log.is_held() || self.index.file().is_held()
+        self.log.is_held()
     }
 
-    /// Closes the files, but for those who are reading them. They are opened again when needed.
+    /// Closes the file of messages, but for those who are reading it. It is opened again when needed.
     pub(crate) fn release(&self) {
         self.log.release();
-        self.index.file().release();
     }
 
     /// Takes the files out of the way: they get other names, which are returned, and are to be removed later.
