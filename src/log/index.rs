@@ -375,7 +375,10 @@ mod tests {
         let check_first = |index: &OffsetIndex, count: i64| {
             assert_eq!(index.lookup(BASE + 9).unwrap(), None);
             for n in 1..=count {
-                assert_eq!(index.lookup(BASE + 10 * n + 9).unwrap(), Some(added(n.min(count))));
+                assert_eq!(
+                    index.lookup(BASE + 10 * n + 9).unwrap(),
+                    Some(added(n.min(count)))
+                );
             }
             assert_eq!(index.lookup(i64::MAX).unwrap(), Some(added(count)));
             assert_eq!(index.entries(), count.unsigned_abs());

@@ -112,7 +112,10 @@ fn an_index_entry_comes_with_the_first_set_after_the_interval() {
     // One entry for a set, however large.
     log.append(set(Codec::None, (8..16).map(numbered))).unwrap();
     append_numbered(&log, 1);
-    assert_eq!(index_entries(&log, &directory, 0), [(3, 150), (6, 300), (16, 800)]);
+    assert_eq!(
+        index_entries(&log, &directory, 0),
+        [(3, 150), (6, 300), (16, 800)]
+    );
 }
 
 #[test]
@@ -348,7 +351,10 @@ fn a_failed_index_write_leaves_the_log_as_it_was() {
     );
     // With an entry for each third message, 64 wait to be written; the next one does not fit.
     append_numbered(&log, 195);
-    let (path, away) = (segment_file(&directory, 0, INDEX_SUFFIX), directory.path().join("away"));
+    let (path, away) = (
+        segment_file(&directory, 0, INDEX_SUFFIX),
+        directory.path().join("away"),
+    );
     fs::rename(&path, &away).unwrap();
     std::os::unix::fs::symlink("/dev/full", &path).unwrap();
     let error = log.append(one(&numbered(195))).unwrap_err();
@@ -356,12 +362,17 @@ fn a_failed_index_write_leaves_the_log_as_it_was() {
         matches!(&error, Error::Io { source, .. } if source.kind() == ErrorKind::StorageFull),
         "{error}"
     );
-    let stored = fs::metadata(segment_file(&directory, 0, LOG_SUFFIX)).unwrap().len();
+    let stored = fs::metadata(segment_file(&directory, 0, LOG_SUFFIX))
+        .unwrap()
+        .len();
     assert_eq!(stored, 50 * 195);
     fs::rename(&away, &path).unwrap();
     append_numbered(&log, 4);
     assert_eq!(values(&log), numbers(0..199));
-    assert_eq!(index_entries(&log, &directory, 0), [(195, 50 * 195), (198, 50 * 198)]);
+    assert_eq!(
+        index_entries(&log, &directory, 0),
+        [(195, 50 * 195), (198, 50 * 198)]
+    );
 }
 
 #[test]
