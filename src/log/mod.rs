@@ -5,6 +5,7 @@
 //! acknowledged is never overwritten or lost by what fails later. After a failed flush nothing more is
 //! accepted, because nobody knows what is on the disk.
 
+mod age;
 mod append;
 mod checkpoint;
 mod config;

@@ -11,23 +11,21 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 use std::time::Instant;
 
 use crate::log::Error;
 use crate::log::LogConfig;
 use crate::log::SegmentSummary;
+use crate::log::age::Age;
 use crate::log::durable;
 use crate::log::files::OpenFiles;
 use crate::log::files::SegmentFile;
 use crate::log::index::IndexEntry;
 use crate::log::index::OffsetIndex;
 use crate::log::landmarks::Landmarks;
-use crate::log::lock;
 use crate::log::scan::Headers;
 
 /// What the name of a segment's file of messages ends in.
@@ -67,21 +65,13 @@ pub(crate) struct Segment {
     unindexed: AtomicU64,
     /// Where some entries are, while it is appended to.
     landmarks: Landmarks,
-    /// When it is to be closed for its age.
-    age: Mutex<Age>,
+    age: Age,
     /// Whether the file of messages was written since it was flushed.
     dirty: AtomicBool,
     /// Whether the index was.
     index_dirty: AtomicBool,
     /// Whether the files were renamed or removed, and others may have their names.
     removed: AtomicBool,
-}
-
-/// The clock of the time rule: from when this process created, opened or emptied the segment, as in 0.8.2.2.
-#[derive(Debug)]
-struct Age {
-    since: Instant,
-    jitter: Duration,
 }
 
 /// An append that failed.
@@ -140,10 +130,6 @@ impl Segment {
     }
 
     fn of(base_offset: i64, log: SegmentFile, index: OffsetIndex, config: &LogConfig) -> Self {
-        let age = Age {
-            since: Instant::now(),
-            jitter: jitter(config),
-        };
         Self {
             base_offset,
             log,
@@ -151,7 +137,7 @@ impl Segment {
             len: AtomicU64::new(0),
             unindexed: AtomicU64::new(0),
             landmarks: Landmarks::new(),
-            age: Mutex::new(age),
+            age: Age::new(config),
             dirty: AtomicBool::new(false),
             index_dirty: AtomicBool::new(false),
             removed: AtomicBool::new(false),
@@ -203,15 +189,10 @@ impl Segment {
             .is_some_and(|reach| reach < i32::MAX.into());
         len > 0
             && (len.saturating_add(set_len) > limit
-                || self.is_older(config, now)
+                || self.age.is_over(config, now)
                 || self.index.is_full()
                 // What 0.8.2.2 doesn't look at: offsets that don't fit into the index.
                 || !reaches)
-    }
-
-    fn is_older(&self, config: &LogConfig, now: Instant) -> bool {
-        let age = lock(&self.age);
-        now.saturating_duration_since(age.since) > config.segment_ms.saturating_sub(age.jitter)
     }
 
     /// Appends whole entries, of which `offset` is the first or below it.
@@ -304,9 +285,7 @@ impl Segment {
         self.len.store(position, Ordering::Release);
         self.unindexed.store(0, Ordering::Relaxed);
         if position == 0 {
-            let mut age = lock(&self.age);
-            age.since = Instant::now();
-            age.jitter = jitter(config);
+            self.age.restart(config);
         }
         Ok(())
     }
@@ -388,14 +367,6 @@ impl Segment {
 pub(crate) enum IndexFound {
     Yes,
     No,
-}
-
-fn jitter(config: &LogConfig) -> Duration {
-    let most = config.segment_jitter.min(config.segment_ms);
-    Duration::from_millis(match u64::try_from(most.as_millis()).unwrap_or(u64::MAX) {
-        0 => 0,
-        most => fastrand::u64(0..most),
-    })
 }
 
 /// Flushes a file unless it hasn't changed. What is written while this runs is flushed the next time.

@@ -170,12 +170,41 @@ impl Cluster {
             let (refetched, complaints): (Vec<_>, Vec<_>) = said
                 .lines()
                 .filter(|line| complaints.iter().any(|complaint| line.contains(complaint)))
-                .partition(|line| line.contains(FETCHED_AGAIN));
+                .partition(|line| self.is_of_a_truncated_log(line));
             assert_eq!(complaints, [""; 0]);
             if !refetched.is_empty() {
                 report(&format!("fetched again: {refetched:#?}"));
             }
         }
+    }
+
+    /// Whether a follower says that it does not take an answer, and asks again, and it was asking somebody who has truncated
+    /// that log. It may find zeros in one: truncating clears the rest of a page that is still on its way through a socket,
+    /// where `sendfile` has put it. What was stored in the end is compared byte by byte.
+    fn is_of_a_truncated_log(&self, line: &str) -> bool {
+        let asked = || {
+            let (_, fetcher) = line.split_once("[ReplicaFetcherThread-")?;
+            let (number, _) = fetcher.split_once(']')?;
+            let (_, leader) = number.split_once('-')?;
+            self.brokers.get(leader.parse::<usize>().ok()?)
+        };
+        let partition = || {
+            let (_, rest) = line.split_once("Found invalid messages during fetch for partition [")?;
+            let (topic, rest) = rest.split_once(',')?;
+            let (number, _) = rest.split_once(']')?;
+            Some(format!("{topic}-{number}"))
+        };
+        let (Some(asked), Some(partition)) = (asked(), partition()) else {
+            return false;
+        };
+        let truncated = [
+            format!("Truncating log {partition} to offset"),
+            format!("{partition}: truncating from"),
+        ];
+        asked
+            .output()
+            .lines()
+            .any(|said| truncated.iter().any(|truncated| said.contains(truncated)))
     }
 
     /// Where a broker keeps a partition.
@@ -233,11 +262,6 @@ impl Cluster {
         znodes::partition_states(&self.connect)
     }
 }
-
-/// What a Java follower says of an answer that it does not take, and asks for again. It may find zeros in one: who stops
-/// leading may truncate, which clears the rest of a page that is still on its way to somebody. What was stored in the end is
-/// compared byte by byte.
-const FETCHED_AGAIN: &str = "Found invalid messages during fetch";
 
 /// A broker's data directories.
 fn directories(data: &Path, broker: usize) -> [PathBuf; 2] {
