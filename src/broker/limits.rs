@@ -1,4 +1,4 @@
-//! The process's limit of open files. A broker holds one per connection and several per partition, and the usual
+//! The process's limit of open files. A broker holds one per connection and one per partition, and the usual
 //! soft limit of 1024 is reached by an ordinary one.
 
 use rustix::process::Resource;

@@ -137,7 +137,7 @@ fn disk_hint(path: &Path, failure: &io::Error) -> String {
     let path = path.display();
     let too_many = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
     if too_many.contains(&failure.raw_os_error()) {
-        return "allow the process more open files (LimitNOFILE, or ulimit -Hn): two a partition, one a connection"
+        return "allow the process more open files (LimitNOFILE, or ulimit -Hn): one a partition, one a connection"
             .to_owned();
     }
     match failure.kind() {

@@ -53,7 +53,7 @@ impl OpenFiles {
 pub(crate) struct SegmentFile {
     path: PathBuf,
     id: u64,
-    /// Open for writing: the file is appended to, or not flushed yet.
+    /// Open for writing: messages are appended to it, or were and are not flushed yet.
     writable: Mutex<Option<Arc<File>>>,
     open_files: Arc<OpenFiles>,
 }

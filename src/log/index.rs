@@ -18,6 +18,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
@@ -50,6 +51,8 @@ pub(crate) struct OffsetIndex {
     /// How many fit into the file.
     slots: AtomicU64,
     latest: Mutex<Latest>,
+    /// Whether something was said about it.
+    warned: AtomicBool,
 }
 
 /// What comes after the entries in the file.
@@ -70,6 +73,7 @@ impl OffsetIndex {
             entries: AtomicU64::new(0),
             slots: AtomicU64::new(0),
             latest: Mutex::default(),
+            warned: AtomicBool::new(false),
         }
     }
 
@@ -113,31 +117,33 @@ impl OffsetIndex {
 
     /// Adds an entry, if it fits and comes after the last one and the base offset. The index may lack
     /// entries, but must not have others.
-    pub(crate) fn append(&self, entry: IndexEntry) -> Result<(), Error> {
+    pub(crate) fn append(&self, entry: IndexEntry) {
         let relative = entry
             .offset
             .checked_sub(self.base_offset)
             .and_then(|offset| i32::try_from(offset).ok());
         let position = u32::try_from(entry.position).ok();
         let (Some(relative @ 1..), Some(position)) = (relative, position) else {
-            return Ok(());
+            return;
         };
+        if lock(&self.latest).unwritten.len() >= TOGETHER {
+            self.write();
+        }
         let mut latest = lock(&self.latest);
         if latest.last.is_none() {
-            latest.last = self.last_of(&latest)?;
+            let Ok(last) = self.last_of(&latest).inspect_err(|error| self.warn(error)) else {
+                return;
+            };
+            latest.last = last;
         }
         if self.is_full() || latest.last.is_some_and(|last| last.offset >= entry.offset) {
-            return Ok(());
-        }
-        if latest.unwritten.len() >= TOGETHER {
-            self.write(&mut latest)?;
+            return;
         }
         let [a, b, c, d] = relative.to_be_bytes();
         let [e, f, g, h] = position.to_be_bytes();
         latest.unwritten.push([a, b, c, d, e, f, g, h]);
         latest.last = Some(entry);
         self.entries.fetch_add(1, Ordering::Release);
-        Ok(())
     }
 
     /// The last entry.
@@ -145,44 +151,62 @@ impl OffsetIndex {
         self.last_of(&lock(&self.latest))
     }
 
-    /// The greatest entry whose offset is not above `offset`.
-    pub(crate) fn lookup(&self, offset: i64) -> Result<Option<IndexEntry>, Error> {
+    /// The greatest entry whose offset is not above `offset`; none either if the file can't be read.
+    pub(crate) fn lookup(&self, offset: i64) -> Option<IndexEntry> {
         let in_file = {
             let latest = lock(&self.latest);
             let below = |bytes: &[u8; 8]| self.parse(*bytes).offset <= offset;
             let passed = latest.unwritten.partition_point(below);
             if let Some(found) = passed.checked_sub(1).and_then(|last| latest.unwritten.get(last)) {
-                return Ok(Some(self.parse(*found)));
+                return Some(self.parse(*found));
             }
             self.in_file(&latest)
         };
-        let file = self.file.readable()?;
-        self.count_while(&file, in_file, |entry| entry.offset <= offset)?
-            .checked_sub(1)
-            .map(|last| self.read(&file, last))
-            .transpose()
+        self.file
+            .readable()
+            .and_then(|file| {
+                self.count_while(&file, in_file, |entry| entry.offset <= offset)?
+                    .checked_sub(1)
+                    .map(|last| self.read(&file, last))
+                    .transpose()
+            })
+            .inspect_err(|error| self.warn(error))
+            .unwrap_or_default()
     }
 
     /// Forgets entries from `offset` on, and makes room for `max_bytes` of entries.
     pub(crate) fn truncate(&self, offset: i64, max_bytes: u64) -> Result<(), Error> {
         let mut latest = lock(&self.latest);
-        self.write(&mut latest)?;
-        let file = self.file.readable()?;
-        let keep = self.count_while(&file, self.entries(), |entry| entry.offset < offset)?;
+        let in_file = self.in_file(&latest);
+        let below = |bytes: &[u8; 8]| self.parse(*bytes).offset < offset;
+        let unwritten = latest.unwritten.partition_point(below);
+        latest.unwritten.truncate(unwritten);
         latest.last = None;
-        self.entries.store(keep, Ordering::Release);
+        let written = if unwritten > 0 || in_file == 0 {
+            in_file
+        } else {
+            self.file
+                .readable()
+                .and_then(|file| self.count_while(&file, in_file, |entry| entry.offset < offset))
+                .inspect_err(|error| self.warn(error))
+                .unwrap_or_default()
+        };
+        let unwritten = u64::try_from(unwritten).unwrap_or_default();
+        self.entries.store(written + unwritten, Ordering::Release);
         drop(latest);
         self.grow(max_bytes)
     }
 
     /// Forgets all entries, and makes room for `max_bytes` of them.
     pub(crate) fn clear(&self, max_bytes: u64) -> Result<(), Error> {
-        self.truncate(i64::MIN, max_bytes)
+        *lock(&self.latest) = Latest::default();
+        self.entries.store(0, Ordering::Release);
+        self.grow(max_bytes)
     }
 
     /// Writes what isn't written, and cuts off what isn't used. Until [`Self::grow`], the index is full.
     pub(crate) fn trim(&self) -> Result<(), Error> {
-        self.write(&mut lock(&self.latest))?;
+        self.write();
         let entries = self.entries();
         self.set_len(entries)?;
         self.slots.store(entries, Ordering::Release);
@@ -191,7 +215,7 @@ impl OffsetIndex {
 
     /// Makes room for `max_bytes` of entries, at least for one, filled with zeros.
     pub(crate) fn grow(&self, max_bytes: u64) -> Result<(), Error> {
-        self.write(&mut lock(&self.latest))?;
+        self.write();
         let slots = (max_bytes / ENTRY_LEN).max(self.entries()).max(1);
         // Via the shorter length, so that nothing but zeros comes after the entries.
         self.set_len(self.entries())?;
@@ -235,23 +259,35 @@ impl OffsetIndex {
         self.read(self.file.readable()?.as_ref(), last).map(Some)
     }
 
-    /// Moves all entries into the file. Those that can't be written are forgotten: the index may lack some.
-    fn write(&self, latest: &mut Latest) -> Result<(), Error> {
-        if latest.unwritten.is_empty() {
-            return Ok(());
+    /// Moves all entries into the file, while readers still find them in memory. Those that can't be written are
+    /// forgotten: the messages are safe without them.
+    fn write(&self) {
+        let (unwritten, in_file) = {
+            let latest = lock(&self.latest);
+            (latest.unwritten.clone(), self.in_file(&latest))
+        };
+        if unwritten.is_empty() {
+            return;
         }
-        let in_file = self.in_file(latest);
         let written = self.file.writable().and_then(|file| {
-            file.write_all_at(latest.unwritten.as_flattened(), in_file * ENTRY_LEN)
+            file.write_all_at(unwritten.as_flattened(), in_file * ENTRY_LEN)
                 .map_err(Error::io(self.file.path()))
         });
         self.file.release();
-        latest.unwritten.clear();
-        if written.is_err() {
+        let mut latest = lock(&self.latest);
+        latest.unwritten = Vec::new();
+        if let Err(error) = written {
+            self.warn(&error);
             latest.last = None;
             self.entries.store(in_file, Ordering::Release);
         }
-        written
+    }
+
+    /// Says that the index lacks something, once.
+    fn warn(&self, error: &Error) {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!("{error}; finding messages takes longer without this index");
+        }
     }
 
     fn set_len(&self, entries: u64) -> Result<(), Error> {
@@ -325,8 +361,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let index = index(&directory, 100);
         assert_eq!(bytes(&directory), [0; 96], "created with its final length");
-        index.append(entry(12, 210)).unwrap();
-        index.append(entry(19, 424)).unwrap();
+        index.append(entry(12, 210));
+        index.append(entry(19, 424));
         let stored = [0, 0, 0, 7, 0, 0, 0, 0xd2, 0, 0, 0, 0x0e, 0, 0, 1, 0xa8];
         assert_eq!(bytes(&directory), [0; 96], "written together with others");
         index.grow(100).unwrap();
@@ -343,11 +379,9 @@ mod tests {
     fn a_lookup_finds_the_greatest_entry_not_above() {
         let directory = tempfile::tempdir().unwrap();
         let index = index(&directory, 80);
-        assert_eq!(index.lookup(i64::MAX).unwrap(), None);
+        assert_eq!(index.lookup(i64::MAX), None);
         for n in 1..=5 {
-            index
-                .append(entry(BASE + 10 * n, 100 * n.unsigned_abs()))
-                .unwrap();
+            index.append(entry(BASE + 10 * n, 100 * n.unsigned_abs()));
         }
         for (offset, found) in [
             (i64::MIN, None),
@@ -357,7 +391,7 @@ mod tests {
             (35, Some(entry(35, 300))),
             (i64::MAX, Some(entry(55, 500))),
         ] {
-            assert_eq!(index.lookup(offset).unwrap(), found, "{offset}");
+            assert_eq!(index.lookup(offset), found, "{offset}");
         }
     }
 
@@ -367,29 +401,26 @@ mod tests {
         let index = index(&directory, 8 * 200);
         let added = |n: i64| entry(BASE + 10 * n, 100 * n.unsigned_abs());
         for n in 1..=150 {
-            index.append(added(n)).unwrap();
+            index.append(added(n));
             assert_eq!(index.last_entry().unwrap(), Some(added(n)));
             assert!(!index.file().is_held(), "no file is kept open");
         }
         assert_eq!(bytes(&directory)[8 * 128..], [0; 8 * 72]);
         let check_first = |index: &OffsetIndex, count: i64| {
-            assert_eq!(index.lookup(BASE + 9).unwrap(), None);
+            assert_eq!(index.lookup(BASE + 9), None);
             for n in 1..=count {
-                assert_eq!(
-                    index.lookup(BASE + 10 * n + 9).unwrap(),
-                    Some(added(n.min(count)))
-                );
+                assert_eq!(index.lookup(BASE + 10 * n + 9), Some(added(n.min(count))));
             }
-            assert_eq!(index.lookup(i64::MAX).unwrap(), Some(added(count)));
+            assert_eq!(index.lookup(i64::MAX), Some(added(count)));
             assert_eq!(index.entries(), count.unsigned_abs());
         };
         check_first(&index, 150);
         index.truncate(BASE + 1401, 8 * 200).unwrap();
         check_first(&index, 140);
-        index.append(added(141)).unwrap();
+        index.append(added(141));
         index.truncate(BASE + 701, 8 * 200).unwrap();
         check_first(&index, 70);
-        index.append(added(71)).unwrap();
+        index.append(added(71));
         index.trim().unwrap();
         check_first(&index, 71);
         check_first(&reopen(&directory), 71);
@@ -399,15 +430,15 @@ mod tests {
     fn entries_that_cannot_be_written_are_forgotten() {
         let directory = tempfile::tempdir().unwrap();
         let index = index(&directory, 800);
-        index.append(entry(10, 1)).unwrap();
+        index.append(entry(10, 1));
         index.grow(800).unwrap();
-        index.append(entry(20, 2)).unwrap();
+        index.append(entry(20, 2));
         let (path, away) = (directory.path().join("i"), directory.path().join("away"));
         fs::rename(&path, &away).unwrap();
-        assert!(index.trim().is_err());
+        index.grow(800).unwrap_err();
         fs::rename(&away, &path).unwrap();
         assert_eq!(index.last_entry().unwrap(), Some(entry(10, 1)));
-        index.append(entry(30, 3)).unwrap();
+        index.append(entry(30, 3));
         index.trim().unwrap();
         assert_eq!(reopen(&directory).entries(), 2);
     }
@@ -423,18 +454,18 @@ mod tests {
             entry(BASE + big + 1, 1),
             entry(9, 1 << 32),
         ] {
-            index.append(bad).unwrap();
+            index.append(bad);
             assert_eq!(index.entries(), 0, "{bad:?}");
         }
-        index.append(entry(10, 1)).unwrap();
-        index.append(entry(10, 2)).unwrap();
-        index.append(entry(9, 2)).unwrap();
+        index.append(entry(10, 1));
+        index.append(entry(10, 2));
+        index.append(entry(9, 2));
         assert_eq!(index.entries(), 1);
-        index.append(entry(BASE + big, 2)).unwrap();
+        index.append(entry(BASE + big, 2));
         assert!(index.is_full());
         index.trim().unwrap();
         let index = reopen(&directory);
-        index.append(entry(BASE + big, 3)).unwrap();
+        index.append(entry(BASE + big, 3));
         assert_eq!(index.last_entry().unwrap(), Some(entry(BASE + big, 2)));
     }
 
@@ -443,12 +474,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let index = index(&directory, 40);
         for n in 1..=5 {
-            index.append(entry(10 * n, 100)).unwrap();
+            index.append(entry(10 * n, 100));
         }
         index.truncate(30, 40).unwrap();
         assert_eq!(index.last_entry().unwrap(), Some(entry(20, 100)));
         assert_eq!(bytes(&directory)[16..], [0; 24]);
-        index.append(entry(21, 7)).unwrap();
+        index.append(entry(21, 7));
         assert_eq!(index.last_entry().unwrap(), Some(entry(21, 7)));
         index.clear(40).unwrap();
         assert_eq!(index.entries(), 0);

@@ -203,8 +203,8 @@ impl Search<'_> {
             Hint::From(position) => Some(position),
             Hint::None => None,
         };
-        // The index of the active segment is warm: it is small, and was written a while ago.
-        let start = self.segment.near(target, self.len, known)?;
+        // The index of the active segment is warm: it is small, and was written a while ago, or is in memory.
+        let start = self.segment.near(target, self.len, known);
         let walk = || self.segment.find_from(start, self.file, target, self.len);
         if self.is_cold(start) {
             blocking::in_place(walk)

@@ -115,7 +115,7 @@ pub(crate) fn rebuild(
                     // readers don't go.
                     offset: entry.first_offset.max(least),
                     position,
-                })?;
+                });
                 indexed = position;
             }
             // Such a wrapper stops the start of 0.8.2.2. The next message is as good for the index.
@@ -128,6 +128,7 @@ pub(crate) fn rebuild(
             }
             _ => {}
         }
+        // Reading the clock costs as much as checking a small message.
         if due && reported.elapsed() > PROGRESS_INTERVAL {
             reported = Instant::now();
             tracing::info!("{}: {position} of {len} bytes checked", path.display());
@@ -162,7 +163,13 @@ fn walk_end(segment: &Segment) -> Result<Option<Walked>, Error> {
     let path = segment.log().path();
     let file = segment.log().readable()?;
     let len = segment.len();
-    let indexed = segment.index().last_entry()?;
+    let indexed = match segment.index().last_entry() {
+        Ok(indexed) => indexed,
+        Err(error) => {
+            tracing::warn!("{error}");
+            return Ok(None);
+        }
+    };
     let (start, least) = indexed.map_or((0, segment.base_offset()), |entry| (entry.position, entry.offset));
     let mut progress = Walked::before(least);
     progress.walked.len = start;

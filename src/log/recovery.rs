@@ -162,7 +162,11 @@ fn open_segments(
 fn mend_index(segment: &Segment, index: IndexFound, config: &LogConfig) -> Result<(), Error> {
     let defect = match index {
         IndexFound::No => Some("it is missing"),
-        IndexFound::Yes => segment.index().defect(segment.len())?,
+        IndexFound::Yes => segment
+            .index()
+            .defect(segment.len())
+            .inspect_err(|error| tracing::warn!("{error}"))
+            .unwrap_or(Some("it can't be read")),
     };
     if let Some(defect) = defect {
         let path = segment.index().file().path().display();
@@ -215,7 +219,7 @@ fn activate(segments: &[Arc<Segment>], end: Option<Walked>, config: &LogConfig) 
             Some(end) => end,
             None => {
                 let path = active.index().file().path().display();
-                tracing::warn!("{path}: making the index anew, it belongs to other messages");
+                tracing::warn!("{path}: making the index anew, it does not fit its messages");
                 rebuild(active, Messages::Flushed, config)?.0
             }
         },

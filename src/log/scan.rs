@@ -233,9 +233,11 @@ impl<'a> EntryReader<'a> {
     /// Reads until so many bytes are held; false if the file has less.
     fn hold(&mut self, len: usize) -> io::Result<bool> {
         while self.held().len() < len {
-            self.buffer.copy_within(self.used..self.filled, 0);
-            self.filled -= self.used;
-            self.used = 0;
+            if self.used > 0 {
+                self.buffer.copy_within(self.used..self.filled, 0);
+                self.filled -= self.used;
+                self.used = 0;
+            }
             if self.read_piece()? == 0 {
                 return Ok(false);
             }

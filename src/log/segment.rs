@@ -3,7 +3,7 @@
 //! Files: `<base offset, 20 digits>.log` and `.index`. What must hold:
 //! - every offset in the segment is at or above its base offset, and they increase;
 //! - bytes before `len` are whole entries; bytes after it are not there as far as anybody is concerned;
-//! - only the log that owns the segment changes it, one change at a time; readers need no lock.
+//! - only the log that owns the segment changes it, one change at a time; readers don't wait for it.
 
 use std::fs;
 use std::fs::File;
@@ -204,7 +204,7 @@ impl Segment {
                 .map_err(Error::io(self.log.path()))?;
             if indexed {
                 self.index_dirty.store(true, Ordering::Release);
-                self.index.append(IndexEntry { offset, position })?;
+                self.index.append(IndexEntry { offset, position });
             }
             Ok(())
         });
@@ -227,22 +227,22 @@ impl Segment {
 
     /// Where, before `len`, the first entry is whose offset is not below `target`.
     pub(crate) fn find(&self, file: &File, target: i64, len: u64) -> Result<Option<u64>, Error> {
-        let start = self.near(target, len, None)?;
+        let start = self.near(target, len, None);
         self.find_from(start, file, target, len)
     }
 
     /// Where to begin a search for an offset: where an entry begins, not behind the one that is looked for, and not
     /// before `hint`, if one is given.
-    pub(crate) fn near(&self, target: i64, len: u64, hint: Option<u64>) -> Result<u64, Error> {
+    pub(crate) fn near(&self, target: i64, len: u64, hint: Option<u64>) -> u64 {
         let known = match hint {
             Some(position) => position,
-            None => self.index.lookup(target)?.map_or(0, |entry| entry.position),
+            None => self.index.lookup(target).map_or(0, |entry| entry.position),
         };
         // A set may be long, and both know only where it begins.
         let noted = self.landmarks.before(target, self.base_offset);
         let start = noted.map_or(known, |noted| noted.max(known));
         // An index that points beyond the end can't be right about anything.
-        Ok(if start > len { 0 } else { start })
+        if start > len { 0 } else { start }
     }
 
     /// The same as [`Self::find`], from a place that [`Self::near`] has found.

@@ -67,6 +67,8 @@ pub enum ClosedBecause {
     Server,
     /// It was slow to send or to read while others waited for the memory that it held.
     Slow,
+    /// The process had too few descriptors left for its files.
+    OpenFiles,
 }
 
 /// Counts sockets and bytes.
@@ -84,12 +86,20 @@ pub struct ConnectionMetrics {
     pub accepted: Counter,
     /// Bytes that went from file to socket inside the kernel.
     pub sendfile_bytes: Counter,
-    closed: [Counter; 6],
+    closed: [Counter; 7],
 }
 
 impl ConnectionMetrics {
     pub(super) fn new(recorder: &PrometheusRecorder) -> Self {
-        let reasons = ["client", "idle", "per_ip_limit", "error", "server", "slow"];
+        let reasons = [
+            "client",
+            "idle",
+            "per_ip_limit",
+            "error",
+            "server",
+            "slow",
+            "open_files",
+        ];
         Self {
             open: Level::default(),
             writing: Level::default(),

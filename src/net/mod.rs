@@ -7,6 +7,7 @@ mod answers;
 mod budget;
 mod caller;
 mod connection;
+mod descriptors;
 mod frame;
 mod incoming;
 mod limits;

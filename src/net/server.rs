@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use super::Handler;
 use super::Peer;
 use super::connection::Connection;
+use super::descriptors::Descriptors;
 use super::limits::PerIp;
 use super::shared::Memory;
 use super::shared::Shared;
@@ -109,6 +110,7 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Listener {
     listener: TcpListener,
+    descriptors: Descriptors,
     per_ip: Arc<PerIp>,
     shared: Arc<Shared>,
     send_buffer_bytes: Option<usize>,
@@ -135,6 +137,7 @@ impl Listener {
         };
         Ok(Self {
             listener: listen(&config).await?,
+            descriptors: Descriptors::of_this_process(),
             per_ip: PerIp::new(config.max_connections_per_ip, overrides),
             shared: Arc::new(shared),
             send_buffer_bytes: config.send_buffer_bytes,
@@ -155,6 +158,14 @@ impl Listener {
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
+                    Ok((socket, _)) if !self.descriptors.suffice(&socket) => {
+                        if !failing {
+                            tracing::warn!("refusing connections: the descriptors that are left are for files");
+                        }
+                        failing = true;
+                        self.shared.connections.accepted.increment(1);
+                        self.shared.connections.closed(ClosedBecause::OpenFiles);
+                    }
                     Ok((socket, address)) => {
                         failing = false;
                         number += 1;

@@ -71,6 +71,8 @@ enum Scene {
     Append,
     /// Appends to a log that was stopped cleanly.
     AppendAfterCleanStop,
+    /// Appends to one segment, each with an index entry: some are written before the segment is closed.
+    AppendManyEntries,
     /// Flushes and both checkpoints, with appends in between.
     Checkpoint,
     /// As a follower does that has what its leader has not; then it gets something else.
@@ -89,9 +91,10 @@ enum Scene {
     Delete,
 }
 
-const SCENES: [Scene; 10] = [
+const SCENES: [Scene; 11] = [
     Scene::Append,
     Scene::AppendAfterCleanStop,
+    Scene::AppendManyEntries,
     Scene::Checkpoint,
     Scene::Truncate,
     Scene::StartElsewhere,
@@ -113,20 +116,15 @@ const CUT: i64 = 31;
 /// Where a log starts that starts elsewhere.
 const ELSEWHERE: i64 = 1000;
 
+/// When so much was acknowledged by [`Scene::AppendManyEntries`], entries of the index are in its file: 64 are written
+/// together.
+const MANY_ENTRIES: i64 = 2 * 66;
+
 fn partition() -> TopicPartition {
     TopicPartition::new("t", 0)
 }
 
-/// Small enough that a handful of messages make a segment.
-fn open(directory: &Path) -> Logs {
-    let defaults = LogConfig {
-        segment_bytes: 1000,
-        index_bytes: 1024,
-        index_interval_bytes: 100,
-        file_delete_delay: Duration::ZERO,
-        retention_ms: Some(Duration::from_secs(3600)),
-        ..LogConfig::default()
-    };
+fn open(directory: &Path, defaults: LogConfig) -> Logs {
     let config = LogsConfig {
         directories: vec![directory.to_owned()],
         defaults,
@@ -135,19 +133,6 @@ fn open(directory: &Path) -> Logs {
         flushes: Timer::new(),
     };
     Logs::open(&config).unwrap()
-}
-
-/// Its settings are those of the directory's other logs.
-fn log(logs: &Logs) -> std::sync::Arc<Log> {
-    let config = LogConfig {
-        segment_bytes: 1000,
-        index_bytes: 1024,
-        index_interval_bytes: 100,
-        file_delete_delay: Duration::ZERO,
-        retention_ms: Some(Duration::from_secs(3600)),
-        ..LogConfig::default()
-    };
-    logs.create(&partition(), config).unwrap()
 }
 
 /// What the message at an offset says, in the first and in the second life of that offset.
@@ -180,13 +165,38 @@ fn append_up_to(log: &Log, end: i64) {
 }
 
 impl Scene {
+    /// The settings of all logs; most are small enough that a handful of messages make a segment.
+    fn config(self) -> LogConfig {
+        let (segment_bytes, index_interval_bytes) = match self {
+            Self::AppendManyEntries => (1 << 20, 1),
+            _ => (1000, 100),
+        };
+        LogConfig {
+            segment_bytes,
+            index_bytes: 1024,
+            index_interval_bytes,
+            file_delete_delay: Duration::ZERO,
+            retention_ms: Some(Duration::from_secs(3600)),
+            ..LogConfig::default()
+        }
+    }
+
+    fn log(self, logs: &Logs) -> std::sync::Arc<Log> {
+        logs.create(&partition(), self.config()).unwrap()
+    }
+
+    /// Whether it begins with nothing.
+    fn is_new(self) -> bool {
+        matches!(self, Self::Append | Self::AppendManyEntries)
+    }
+
     /// The state that it begins with.
     fn prepare(self, directory: &Path) {
-        if self == Self::Append {
+        if self.is_new() {
             return;
         }
-        let logs = open(directory);
-        let log = log(&logs);
+        let logs = open(directory, self.config());
+        let log = self.log(&logs);
         append_up_to(&log, BEFORE);
         if self == Self::AppendAfterCleanStop {
             logs.close().unwrap();
@@ -208,11 +218,12 @@ impl Scene {
 
     /// What the process does that dies. Says what is acknowledged.
     fn play(self, directory: &Path) {
-        let logs = open(directory);
-        let log = log(&logs);
+        let logs = open(directory, self.config());
+        let log = self.log(&logs);
         match self {
-            Self::Append | Self::AppendAfterCleanStop => {
-                for _ in 0..30 {
+            Self::Append | Self::AppendAfterCleanStop | Self::AppendManyEntries => {
+                let sets = if self == Self::AppendManyEntries { 80 } else { 30 };
+                for _ in 0..sets {
                     append(&log, 1);
                     say("acknowledged", log.log_end_offset());
                 }
@@ -268,10 +279,10 @@ impl Scene {
     fn check(self, directory: &Path, said: &[(String, i64)]) -> Result<(), String> {
         is_clean_if_marked(directory)?;
         let checkpoints = [RECOVERY_POINTS, HIGH_WATERMARKS].map(|name| checkpoint(&directory.join(name)));
-        let logs = open(directory);
+        let logs = open(directory, self.config());
         let Some(log) = logs.get(&partition()) else {
             // Before anything was acknowledged, or after the deletion began.
-            let may = self == Self::Append || self == Self::Delete;
+            let may = self.is_new() || self == Self::Delete;
             return if may && !said.iter().any(|(what, _)| what == "acknowledged") {
                 Ok(())
             } else {
@@ -288,7 +299,7 @@ impl Scene {
         let end = log.log_end_offset();
         logs.close().map_err(|error| format!("close: {error}"))?;
         drop((log, logs));
-        let logs = open(directory);
+        let logs = open(directory, self.config());
         let log = logs.get(&partition()).ok_or("gone after a clean stop")?;
         if log.log_end_offset() != end || contents(&log)?.len() != held.len() + 2 {
             return Err(format!(
@@ -325,9 +336,8 @@ impl Scene {
     fn check_contents(self, log: &Log, held: &[(i64, String)], said: &[(String, i64)]) -> Result<(), String> {
         let truncated = last_said(said, "truncated").is_some();
         let acknowledged = last_said(said, "acknowledged").unwrap_or(match self {
-            Self::Append => 0,
+            Self::Append | Self::AppendManyEntries | Self::StartElsewhere => 0,
             Self::Truncate => CUT,
-            Self::StartElsewhere => 0,
             // The torn end was never acknowledged.
             Self::Recover => BEFORE - 2,
             _ => BEFORE,
@@ -556,7 +566,7 @@ fn visit_points(scene: Scene, points: &[(&str, usize)], kept: &Path) -> Vec<Path
     let as_killed = kept.join(format!("{scene:?}-as-killed"));
     fs::create_dir(&as_killed).unwrap();
     let mut checked = Vec::new();
-    let mut died = 0;
+    let (mut died, mut indexed) = (0, 0);
     for (call, n) in points {
         let directory = kept.join(format!("{scene:?}-{call}-{n}"));
         copy(before.path(), &directory);
@@ -564,6 +574,10 @@ fn visit_points(scene: Scene, points: &[(&str, usize)], kept: &Path) -> Vec<Path
             age(&directory, scene == Scene::Empty);
         }
         let Visit { finished, said } = visit(scene, &directory, call, *n);
+        if scene == Scene::AppendManyEntries && last_said(&said, "acknowledged") >= Some(MANY_ENTRIES) {
+            indexed += 1;
+            assert!(index_entries(&directory) >= 64, "{}", listing(&directory));
+        }
         if directory.join("t-0").exists() {
             copy(&directory.join("t-0"), &as_killed.join(format!("{call}-{n}")));
         }
@@ -582,8 +596,18 @@ fn visit_points(scene: Scene, points: &[(&str, usize)], kept: &Path) -> Vec<Path
         died * 10 >= points.len() * 9,
         "{scene:?} was killed at {died} points only"
     );
+    assert!(scene != Scene::AppendManyEntries || indexed > 0);
     read_as_killed(scene, &as_killed);
     checked
+}
+
+/// How many entries the index of the first segment has in its file.
+fn index_entries(directory: &Path) -> usize {
+    let index = fs::read(directory.join("t-0/00000000000000000000.index")).unwrap();
+    index
+        .chunks_exact(8)
+        .take_while(|entry| entry[..4] != [0; 4])
+        .count()
 }
 
 /// The reference's tool reads what was left, before anybody recovers it.
@@ -693,7 +717,11 @@ fn killed_everywhere(scenes: &[Scene]) {
 
 #[test]
 fn killed_at_any_call_of_append_and_roll() {
-    killed_everywhere(&[Scene::Append, Scene::AppendAfterCleanStop]);
+    killed_everywhere(&[
+        Scene::Append,
+        Scene::AppendAfterCleanStop,
+        Scene::AppendManyEntries,
+    ]);
 }
 
 #[test]

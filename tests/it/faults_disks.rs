@@ -460,6 +460,58 @@ fn a_segment_that_cannot_be_read_costs_its_readers_only() {
     book.check_all(&broker);
 }
 
+/// Nothing depends on an index but the time that it takes to find a message.
+#[test]
+fn an_index_that_cannot_be_read_or_written_costs_nobody_a_message_or_a_clean_stop() {
+    if !have(&NEEDS) || !have(&[Need::Strace]) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    let mut broker = Setup::new(&chroot(&zookeeper, "index-fails")).start();
+    // In one segment each, so that it is known whose index it is.
+    for topic in topics() {
+        broker.create_topic(topic, 1, &[]);
+    }
+    let mut book = Book::default();
+    for (round, (call, error, message)) in [
+        ("pwrite64", "ENOSPC", "No space left on device"),
+        ("pwrite64", "EROFS", "Read-only file system"),
+        ("pread64", "EIO", "making the index anew, it can't be read"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let load = Load::start(&broker, 2 * round);
+        load.get_more(500, "acknowledgements before");
+        book.close(load);
+        assert!(broker.stop().success());
+        let said = broker.output().len();
+        let partition = broker.data().join("acks-1-0");
+        let index = partition.join(format!("{:020}.index", 0));
+        let mut fault = fault(call, error, "1+").to_vec();
+        fault.push(format!("-P{}", index.display()));
+        run_with_fault(&mut broker, &fault);
+        broker.start_again();
+        let load = Load::start(&broker, 2 * round + 1);
+        load.get_more(500, "acknowledgements without an index");
+        book.close(load);
+        for offset in [0, 100] {
+            assert_eq!(wire::fetch(broker.address(), "acks-1", offset).unwrap(), 0);
+        }
+        assert!(broker.stop().success());
+        let output = broker.output().split_off(said);
+        assert!(output.contains(message), "{call} {error}: {output}");
+        assert!(
+            broker.data().join(".kafka_cleanshutdown").exists(),
+            "{call} {error}"
+        );
+        broker.run_under(&[]);
+        broker.start_again();
+        book.check(&broker);
+    }
+    book.check_all(&broker);
+}
+
 /// Topics whose files are damaged, each in the way that its name says.
 const STRANGE: [&str; 6] = [
     "long-index",

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::BufMut;
 use bytes::BytesMut;
+use gregor::protocol::ErrorCode;
 use gregor::protocol::encode_request;
 use gregor::protocol::fetch::FetchRequest;
 use gregor::protocol::fetch::PartitionFetch;
@@ -24,6 +25,7 @@ use super::target::report;
 use super::target::scaled;
 use super::target::set;
 use crate::support::eventually::eventually;
+use crate::support::segments::segments;
 
 /// What the honest client must keep of its rate.
 const SHARE: f64 = 0.8;
@@ -35,6 +37,7 @@ const ATTEMPTS: usize = 4;
 const LIMITED: (&str, usize) = ("127.9.0.1", 5);
 
 const OPEN: &str = "kafka_network_connections ";
+const WITHOUT_DESCRIPTOR: &str = "kafka_network_connections_closed_total{reason=\"open_files\"}";
 const REFUSED: &str = "kafka_network_connections_closed_total{reason=\"per_ip_limit\"}";
 
 /// The beginning of a produce request that announces `announced` bytes: `len` bytes of it.
@@ -210,4 +213,34 @@ fn an_address_has_no_more_connections_than_it_may() {
         if open <= before { Ok(()) } else { Err(open) }
     });
     target.holds("a storm from an address with a limit");
+}
+
+/// Connections beyond the limit are refused, and what the broker has accepted it can still store in new files.
+#[test]
+fn connections_leave_open_files_for_the_logs() {
+    let settings = [("log.segment.bytes", "100000")];
+    let Some(mut target) = Target::start("overload-open-files", &settings) else {
+        return;
+    };
+    assert!(target.broker.stop().success());
+    target.broker.run_under(&["prlimit", "--nofile=300:300"]);
+    target.broker.start_again();
+    target.topic("honest");
+    let mut honest = Client::connect(target.address());
+    honest.ask(&produce("honest", set(1, 100)));
+    let mut crowd = Crowd::new(target.address());
+    crowd.add(400, &Does::Idles);
+    target.wait_for(WITHOUT_DESCRIPTOR, |refused| refused > 100.0);
+    for _ in 0..100 {
+        let answer = honest.ask(&produce("honest", set(10, 1000)));
+        assert_eq!(answer.topics[0].1[0].error, ErrorCode::None);
+    }
+    let partition = target.broker.data().join("honest-0");
+    assert!(segments(&partition).len() > 8, "each takes new files");
+    drop(crowd);
+    eventually("others may connect again", PATIENCE, || {
+        Client::connect(target.address()).try_ask(&produce("honest", set(1, 100)))
+    });
+    target.holds("more connections than open files");
+    assert!(target.broker.output().contains("refusing connections"));
 }
