@@ -22,7 +22,12 @@ const MESSAGES: usize = 1000;
 const PARTITIONS: usize = 2;
 
 /// Settings that every client needs.
-const CLIENT: [&str; 4] = ["-X", "broker.version.fallback=0.8.2.2", "-X", "api.version.request=false"];
+const CLIENT: [&str; 4] = [
+    "-X",
+    "broker.version.fallback=0.8.2.2",
+    "-X",
+    "api.version.request=false",
+];
 
 /// Scripts of 0.8.2 that there are.
 const SCRIPTS: [&str; 4] = [
