@@ -21,10 +21,10 @@ use crate::support::Need;
 use crate::support::have;
 use crate::support::lan::Lan;
 
-/// A seed whose first rounds have most kinds of faults: CutFromBrokers and ZooKeeperFrozen, ZooKeeperLeader, Stop and
-/// CutFromZooKeeper, Kill, Resignation, CutOff and Bounce, ZooKeeperSplit and CutOneWay. Meanwhile a topic is deleted,
-/// created again and deleted again.
-const SEED: u64 = 6_302_181;
+/// A seed whose first rounds have most kinds of faults: ZooKeeperSplit and Bounce, CutOneWay and Kill, Resignation,
+/// CutFromZooKeeper and ZooKeeperLeader, CutOff, ZooKeeperFrozen, CutFromBrokers and Stop. Meanwhile a topic is created,
+/// deleted, created again and deleted again, and one round is survived with nothing mended.
+const SEED: u64 = 52_775_378;
 
 /// These rounds.
 const ROUNDS: u64 = 5;

@@ -27,8 +27,8 @@ use crate::support::report;
 use crate::support::znodes;
 use crate::support::zookeeper::Version;
 
-/// How long partitions may be without a leader. Enough on a busy machine, too: with 14 runnable threads per CPU, 0.4 s of
-/// it went by once all was mended.
+/// How long partitions may be without a leader. Enough on a busy machine, too: with 14 runnable threads per CPU, less than
+/// a second of it went by once all was mended.
 const LEADERS: Duration = Duration::from_secs(10);
 
 /// Rounds between two verdicts.
