@@ -10,8 +10,8 @@ die() { printf 'error: %s\nhint: %s\n' "$1" "$2" >&2; exit 1; }
 
 install_packages() {
   local missing=() pair
-  for pair in kcat:kcat java:default-jdk-headless mvn:maven strace:strace faketime:faketime ip:iproute2 script:bsdutils \
-    unshare:util-linux flock:util-linux python3:python3 gcc:gcc; do
+  for pair in kcat:kcat curl:curl java:default-jdk-headless mvn:maven strace:strace faketime:faketime ip:iproute2 \
+    script:bsdutils unshare:util-linux flock:util-linux python3:python3 gcc:gcc; do
     command -v "${pair%%:*}" > /dev/null || missing+=("${pair#*:}")
   done
   [[ -e /usr/include/librdkafka/rdkafka.h ]] || missing+=(librdkafka-dev libc6-dev)

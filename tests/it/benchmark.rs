@@ -70,6 +70,7 @@ fn a_tiny_round_of_the_benchmark_compares_clusters() {
     for row in [
         "3 replicas, 100 B, acks=-1",
         "3 replicas, 1024 B, acks=1",
+        "3 replicas, end to end, 100 requests/s",
         "3 replicas, end to end, 1,000 requests/s",
         "killed: leader of 30 partitions",
         "killed: controller of 30 partitions",

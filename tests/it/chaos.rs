@@ -2,11 +2,11 @@
 //! without a leader.
 //!
 //! What happens is decided by a seed (`plan`); `scripts/chaos.sh` lets it go on for as long as one likes. Environment:
-//! `GREGOR_CHAOS_ROUNDS`, `GREGOR_CHAOS_SEED`, `GREGOR_CHAOS_LEADER_SECONDS` (how long a partition may be without a
-//! leader, see `rounds`), `GREGOR_CHAOS_JAVA` (how many of the four brokers are of the reference), `GREGOR_CHAOS_LEAVE` (a
-//! directory for logs and data when something is wrong), `GREGOR_CHAOS_LOG` (as `RUST_LOG`).
+//! `GREGOR_CHAOS_ROUNDS`, `GREGOR_CHAOS_SEED`, `GREGOR_CHAOS_JAVA` (how many of the four brokers are of the reference),
+//! `GREGOR_CHAOS_LEAVE` (a directory for logs and data when something is wrong), `GREGOR_CHAOS_LOG` (as `RUST_LOG`).
 
 mod book;
+mod brief;
 mod client;
 mod cluster;
 mod faults;
@@ -21,9 +21,10 @@ use crate::support::Need;
 use crate::support::have;
 use crate::support::lan::Lan;
 
-/// A seed whose first rounds have most kinds of faults: Stop and Freeze, Kill and ZooKeeperLeader, ZooKeeperFrozen and
-/// CutOff, CutFromBrokers, CutOneWay and ZooKeeperSplit, Resignation and Bounce.
-const SEED: u64 = 456_486;
+/// A seed whose first rounds have most kinds of faults: ZooKeeperSplit and Bounce, CutOneWay and Kill, Resignation,
+/// CutFromZooKeeper and ZooKeeperLeader, CutOff, ZooKeeperFrozen, CutFromBrokers and Stop. Meanwhile a topic is created,
+/// deleted, created again and deleted again, and one round is survived with nothing mended.
+const SEED: u64 = 52_775_378;
 
 /// These rounds.
 const ROUNDS: u64 = 5;

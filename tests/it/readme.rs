@@ -207,6 +207,7 @@ fn every_block_of_the_readme_runs_as_printed() {
         Need::Reference,
         Need::ZooKeeper,
         Need::Kcat,
+        Need::Curl,
         Need::Namespaces,
     ]) {
         return;

@@ -1,6 +1,7 @@
 //! Brokers and a ZooKeeper ensemble, each on a host of its own, and what can be seen of them.
 
 use std::collections::BTreeSet;
+use std::io::Error;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use crate::support::broker::Setup;
 use crate::support::ensemble::Ensemble;
 use crate::support::gregor;
 use crate::support::lan::Lan;
-use crate::support::process::run;
+use crate::support::process::try_run;
 use crate::support::wire;
 use crate::support::znodes;
 use crate::support::znodes::Znode;
@@ -97,7 +98,7 @@ impl Cluster {
     }
 
     /// Creates a topic with so many partitions, each on `REPLICAS` brokers.
-    pub(super) fn create(&self, topic: &str, partitions: usize) {
+    pub(super) fn create(&self, topic: &str, partitions: usize) -> Result<(), String> {
         let replicas = |first: usize| {
             let ids: Vec<_> = (0..REPLICAS)
                 .map(|next| ((first + next) % BROKERS).to_string())
@@ -106,16 +107,16 @@ impl Cluster {
         };
         let assignment: Vec<_> = (0..partitions).map(replicas).collect();
         let assignment = assignment.join(",");
-        self.topics(&["--create", "--topic", topic, "--replica-assignment", &assignment]);
+        self.topics(&["--create", "--topic", topic, "--replica-assignment", &assignment])
     }
 
     /// Runs the `topics` command.
-    pub(super) fn topics(&self, arguments: &[&str]) {
+    pub(super) fn topics(&self, arguments: &[&str]) -> Result<(), String> {
         let mut command = gregor();
         command
             .args(["topics", "--zookeeper", &self.connect])
             .args(arguments);
-        run(command, b"", COMMAND).succeeded();
+        try_run(command, b"", COMMAND).map(drop)
     }
 
     /// The broker that says it is the controller, of those that say so.
@@ -124,12 +125,12 @@ impl Cluster {
         (0..BROKERS).find(|id| self.metric(*id, active) == Some(1.0))
     }
 
-    /// Who leads, by whoever answers.
-    pub(super) fn leader(&self, partition: usize) -> Option<usize> {
+    /// Who leads a partition, by whoever answers.
+    pub(super) fn leader(&self, topic: &str, partition: usize) -> Option<usize> {
         let mut answers = self
             .brokers
             .iter()
-            .filter_map(|broker| client::leaders(broker.address(), TOPIC).ok());
+            .filter_map(|broker| client::leaders(broker.address(), topic).ok());
         answers.find_map(|leaders| leaders.get(partition).copied().flatten())
     }
 
@@ -210,19 +211,19 @@ impl Cluster {
     }
 
     /// Leaves logs and data of all brokers in a directory, for whoever wants to know what happened.
-    pub(super) fn leave(&self, at: &Path) {
+    pub(super) fn leave(&self, at: &Path) -> Result<(), Error> {
         for (id, broker) in self.brokers.iter().enumerate() {
             let at = at.join(id.to_string());
-            std::fs::create_dir_all(&at).unwrap();
-            std::fs::write(at.join("log"), broker.output()).unwrap();
-            let copied = Command::new("cp").arg("-r").args([broker.data(), at]).status();
-            assert!(copied.unwrap().success(), "copy the data");
+            std::fs::create_dir_all(&at)?;
+            std::fs::write(at.join("log"), broker.output())?;
+            // What a broker deletes meanwhile is missed, and nothing else.
+            Command::new("cp").arg("-r").args([broker.data(), at]).status()?;
         }
         for (number, output) in self.ensemble.outputs().iter().enumerate() {
-            std::fs::write(at.join(format!("zookeeper-{number}")), output).unwrap();
+            std::fs::write(at.join(format!("zookeeper-{number}")), output)?;
         }
         let tree = znodes::try_tree(&self.connect);
-        std::fs::write(at.join("znodes"), format!("{tree:#?}")).unwrap();
+        std::fs::write(at.join("znodes"), format!("{tree:#?}"))
     }
 
     fn metric(&self, id: usize, name: &str) -> Option<f64> {

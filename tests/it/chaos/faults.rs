@@ -5,6 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::cluster::Cluster;
+use super::cluster::TOPIC;
 use super::plan::BROKERS;
 use super::plan::Blow;
 use super::plan::Fault;
@@ -43,7 +44,9 @@ impl Cluster {
     pub(super) fn standing(&self, partitions: usize) -> Standing {
         Standing {
             controller: self.controller(),
-            leaders: (0..partitions).map(|partition| self.leader(partition)).collect(),
+            leaders: (0..partitions)
+                .map(|partition| self.leader(TOPIC, partition))
+                .collect(),
         }
     }
 

@@ -361,7 +361,7 @@ impl Worker {
 }
 
 /// The offset of the first message, if all of them were acknowledged.
-fn base_offset(answer: &Value) -> Option<i64> {
+pub(super) fn base_offset(answer: &Value) -> Option<i64> {
     let found = &answer["topics"][0]["partitions"][0];
     (found["error_code"] == 0)
         .then(|| found["base_offset"].as_i64())

@@ -1,16 +1,16 @@
 //! One round after the other, and what is demanded of each.
 //!
-//! Every partition of every topic that is not being deleted has a leader that accepts messages within the limit: counted
+//! Every partition of every topic that is not being deleted has a leader that accepts messages within `LEADERS`: counted
 //! from when all is mended and the ensemble serves; and where the rest can do without what is away (`is_survived`), before
 //! anything is mended, counted from the last fault, with the time of a session on top.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 use std::time::Instant;
 
-use super::cluster::BRIEF_PARTITIONS;
+use super::brief::BriefTopics;
 use super::cluster::Cluster;
 use super::cluster::TOPIC;
 use super::load::Load;
@@ -21,12 +21,15 @@ use super::plan::Round;
 use super::plan::SESSION;
 use super::plan::Wish;
 use super::verdict::Verdict;
-use crate::support::eventually::eventually;
 use crate::support::eventually::within;
 use crate::support::lan::Lan;
 use crate::support::report;
 use crate::support::znodes;
 use crate::support::zookeeper::Version;
+
+/// How long partitions may be without a leader. Enough on a busy machine, too: with 14 runnable threads per CPU, less than
+/// a second of it went by once all was mended.
+const LEADERS: Duration = Duration::from_secs(10);
 
 /// Rounds between two verdicts.
 const VERDICT_EVERY: usize = 5;
@@ -43,12 +46,7 @@ pub(super) struct Rounds {
     cluster: Cluster,
     load: Load,
     verdict: Verdict,
-    /// How long partitions may be without a leader.
-    leader_limit: Duration,
-    /// Topics that were created, and not deleted yet.
-    topics: Vec<String>,
-    /// Topics that were deleted since the last time all was done.
-    deleted: Vec<String>,
+    brief: BriefTopics,
     /// Whether all replicas were in sync when the last round ended.
     in_sync: bool,
     summary: Summary,
@@ -104,22 +102,17 @@ struct Leaders {
 }
 
 impl Rounds {
-    /// Starts everything.
+    /// Starts everything; producers and readers wait for their topic.
     pub(super) fn start(lan: Lan, seed: u64) -> Self {
         report(&format!("seed {seed}"));
         let java = usize::try_from(number("GREGOR_CHAOS_JAVA", 0)).unwrap();
         let cluster = Cluster::start(lan, Version::Installed, java);
-        cluster.create(TOPIC, PARTITIONS);
-        eventually("all replicas are in sync", SETTLE, || cluster.settled(&[]));
-        let load = Load::start(cluster.addresses());
         Self {
             seed,
-            load,
+            load: Load::start(cluster.addresses()),
             cluster,
             verdict: Verdict::new(),
-            leader_limit: Duration::from_secs(number("GREGOR_CHAOS_LEADER_SECONDS", 30)),
-            topics: Vec::new(),
-            deleted: Vec::new(),
+            brief: BriefTopics::default(),
             in_sync: true,
             summary: Summary::default(),
         }
@@ -128,12 +121,8 @@ impl Rounds {
     /// Runs so many rounds; panics when something is wrong.
     pub(super) fn run(mut self, count: u64) {
         let count = usize::try_from(count).unwrap();
-        for number in 1..=count {
-            let round = Round::new(self.seed, number);
-            let verdict_due = number % VERDICT_EVERY == 0 || number == count;
-            if let Err(why) = self.round(&round, verdict_due) {
-                self.wrong(&format!("{round}: {why}"));
-            }
+        if let Err(why) = self.all(count) {
+            panic!("seed {}: {why}", self.seed);
         }
         let summary = self.summary(count);
         report(&summary);
@@ -141,11 +130,24 @@ impl Rounds {
         assert!(self.summary.late.is_empty(), "{summary}");
     }
 
+    /// All of them, up to the first in which something is wrong.
+    fn all(&mut self, count: usize) -> Result<(), String> {
+        self.cluster.create(TOPIC, PARTITIONS)?;
+        self.settle()?;
+        for number in 1..=count {
+            let round = Round::new(self.seed, number);
+            let verdict_due = number % VERDICT_EVERY == 0 || number == count;
+            self.round(&round, verdict_due)
+                .map_err(|why| format!("{round}: {why}"))?;
+        }
+        Ok(())
+    }
+
     fn round(&mut self, round: &Round, verdict_due: bool) -> Result<(), String> {
         let started = Instant::now();
         let before = self.load.book().acknowledged;
         let standing = self.cluster.standing(PARTITIONS);
-        self.wish(round);
+        self.wish(round)?;
         let mut struck = Vec::new();
         let mut harm = Vec::new();
         for blow in &round.blows {
@@ -172,10 +174,10 @@ impl Rounds {
         for harm in harm {
             self.cluster.mend(harm)?;
         }
-        self.cluster.ensemble.wait_until_it_serves();
+        self.cluster.ensemble.wait_until_it_serves()?;
         self.cluster.revive()?;
         let leaders = self.leaders(Instant::now(), &[])?;
-        self.judge(&leaders, self.leader_limit, round);
+        self.judge(&leaders, LEADERS, round);
         self.summary.mended.note(leaders.took, round);
         let progress = self.progress(round)?;
         let mut line = format!(
@@ -211,15 +213,16 @@ impl Rounds {
     }
 
     /// Asks for what the round wants.
-    fn wish(&mut self, round: &Round) {
+    fn wish(&mut self, round: &Round) -> Result<(), String> {
         let connect = &self.cluster.connect;
         let name = match &round.wish {
-            None => return,
-            // Like the reference's command: writing over what is under way would take it back half-done.
-            Some(Wish::Reassign(_)) if znodes::node(connect, "/admin/reassign_partitions").is_some() => {
-                return;
-            }
+            None => return Ok(()),
             Some(Wish::Reassign(moves)) => {
+                let path = "/admin/reassign_partitions";
+                // Like the reference's command: writing over what is under way would take it back half-done.
+                if znodes::try_tree(connect)?.iter().any(|node| node.path == path) {
+                    return Ok(());
+                }
                 let partitions: Vec<_> = moves
                     .iter()
                     .map(|(partition, replicas)| {
@@ -227,23 +230,18 @@ impl Rounds {
                     })
                     .collect();
                 let wish = serde_json::json!({"version": 1, "partitions": partitions});
-                znodes::put(connect, "/admin/reassign_partitions", &wish.to_string());
+                znodes::try_put(connect, path, &wish.to_string())?;
                 "reassignments"
             }
             Some(Wish::Create) => {
-                let topic = format!("round-{}", round.number);
-                self.cluster.create(&topic, BRIEF_PARTITIONS);
-                self.topics.push(topic);
-                "creations"
+                if self.brief.create(&self.cluster, round.number)? {
+                    "creations under an old name"
+                } else {
+                    "creations"
+                }
             }
             Some(Wish::Delete) => {
-                let topic = self.topics.pop().unwrap_or_else(|| {
-                    let topic = format!("brief-{}", round.number);
-                    self.cluster.create(&topic, BRIEF_PARTITIONS);
-                    topic
-                });
-                self.cluster.topics(&["--delete", "--topic", &topic]);
-                self.deleted.push(topic);
+                self.brief.delete(&self.cluster, round.number)?;
                 "deletions"
             }
             Some(Wish::Prefer) => {
@@ -251,17 +249,18 @@ impl Rounds {
                     .map(|partition| serde_json::json!({"topic": TOPIC, "partition": partition}))
                     .collect();
                 let wish = serde_json::json!({"version": 1, "partitions": partitions});
-                znodes::put(connect, "/admin/preferred_replica_election", &wish.to_string());
+                znodes::try_put(connect, "/admin/preferred_replica_election", &wish.to_string())?;
                 "preferred-replica elections"
             }
         };
         *self.summary.wishes.entry(name).or_default() += 1;
+        Ok(())
     }
 
     /// Every partition has a leader again, without those who are away.
     fn leaders(&mut self, since: Instant, away: &[usize]) -> Result<Leaders, String> {
         let mut last = String::new();
-        let led = within(SETTLE, || match self.cluster.led(&self.topics, away) {
+        let led = within(SETTLE, || match self.cluster.led(self.brief.there(), away) {
             Ok(()) => Some(since.elapsed()),
             Err(state) => {
                 // One that was told to stop has ended, and is to stay away.
@@ -277,7 +276,7 @@ impl Rounds {
     /// Every partition has a leader and can be written to although nothing is mended; how long it had none.
     fn survived(&mut self, round: &Round, struck_at: Instant, away: &[usize]) -> Result<Duration, String> {
         let leaders = self.leaders(struck_at, away)?;
-        self.judge(&leaders, SESSION + self.leader_limit, round);
+        self.judge(&leaders, SESSION + LEADERS, round);
         self.summary.survived.note(leaders.took, round);
         self.summary.rounds_survived += 1;
         // Sessions have ended by now: what is acknowledged is acknowledged by those who are left.
@@ -324,24 +323,14 @@ impl Rounds {
                 None
             }
         });
-        self.deleted.clear();
-        settled.ok_or_else(|| format!("not settled within {SETTLE:?}: {last}"))
+        let took = settled.ok_or_else(|| format!("not settled within {SETTLE:?}: {last}"))?;
+        self.brief.deletions_are_done();
+        Ok(took)
     }
 
     fn settled(&self) -> Result<(), String> {
-        for topic in &self.deleted {
-            if let Some(left) = self.cluster.directories_of(topic).first() {
-                return Err(format!("{} is still there", left.display()));
-            }
-        }
-        self.cluster.settled(&self.topics)
-    }
-
-    fn wrong(&self, why: &str) -> ! {
-        if let Some(at) = std::env::var_os("GREGOR_CHAOS_LEAVE") {
-            self.cluster.leave(&PathBuf::from(at));
-        }
-        panic!("seed {}: {why}", self.seed);
+        self.brief.settled(&self.cluster)?;
+        self.cluster.settled(self.brief.there())
     }
 
     fn summary(&self, count: usize) -> String {
@@ -364,15 +353,24 @@ impl Rounds {
              {} messages in the logs, {} of them a second time because they were sent again; {} requests failed\n\
              slowest: leaders {mended} after all was mended, {survived} after the last fault with nothing mended (asked in \
              {rounds_survived} rounds, a session's {SESSION:?} included), all producers acknowledged {progress} after that\n\
-             leaders too late (limit {:?}) in {} rounds: {late:#?}",
+             leaders too late (limit {LEADERS:?}) in {} rounds: {late:#?}",
             self.seed,
             book.acknowledged,
             self.verdict.messages,
             self.verdict.duplicates,
             book.failed,
-            self.leader_limit,
             late.len(),
         )
+    }
+}
+
+impl Drop for Rounds {
+    /// Whatever went wrong, and wherever that was noticed: logs and data are left.
+    fn drop(&mut self) {
+        let at = std::env::var_os("GREGOR_CHAOS_LEAVE").filter(|_| std::thread::panicking());
+        if let Some(Err(error)) = at.map(|at| self.cluster.leave(Path::new(&at))) {
+            report(&format!("logs and data are not left: {error}"));
+        }
     }
 }
 

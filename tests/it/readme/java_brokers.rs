@@ -15,8 +15,19 @@ use crate::support::scratch;
 /// Enough for a Java broker on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
 
-/// What is in their topic before anybody does anything.
+/// What is in each partition of their topic before anybody does anything.
 const MESSAGES: usize = 1000;
+
+/// Partitions of their topic.
+const PARTITIONS: usize = 2;
+
+/// Settings that every client needs.
+const CLIENT: [&str; 4] = [
+    "-X",
+    "broker.version.fallback=0.8.2.2",
+    "-X",
+    "api.version.request=false",
+];
 
 /// Scripts of 0.8.2 that there are.
 const SCRIPTS: [&str; 4] = [
@@ -100,49 +111,40 @@ impl<'a> JavaBrokers<'a> {
         create.args(["--create", "--topic", "orders"]);
         create.args([
             "--replica-assignment",
-            "1:2:3",
+            "1:2:3,2:3:1",
             "--config",
             "min.insync.replicas=2",
         ]);
         run(create, b"", SOON).succeeded();
-        let mut produce = self.network.command("kcat");
-        produce.args(["-P", "-b", "localhost:9092", "-t", "orders", "-X", "acks=-1"]);
-        produce.args([
-            "-X",
-            "broker.version.fallback=0.8.2.2",
-            "-X",
-            "api.version.request=false",
-        ]);
-        let messages: String = (0..MESSAGES)
-            .map(|number| format!("message {number}\n"))
-            .collect();
-        run(produce, messages.as_bytes(), SOON).succeeded();
+        for partition in 0..PARTITIONS {
+            let mut produce = self.kcat("localhost:9092", partition);
+            produce.args(["-P", "-X", "acks=-1"]);
+            let lines: String = messages(partition).map(|message| message + "\n").collect();
+            run(produce, lines.as_bytes(), SOON).succeeded();
+        }
     }
 
     /// Whatever was done, all messages are there.
     pub(super) fn check(&self) {
-        let mut consume = self.network.command("kcat");
-        consume.args([
-            "-C",
-            "-b",
-            "localhost:9093",
-            "-t",
-            "orders",
-            "-o",
-            "beginning",
-            "-e",
-            "-q",
-        ]);
-        consume.args([
-            "-X",
-            "broker.version.fallback=0.8.2.2",
-            "-X",
-            "api.version.request=false",
-        ]);
-        let consumed = run(consume, b"", SOON).succeeded().text();
-        let expected = (0..MESSAGES).map(|number| format!("message {number}"));
-        assert!(consumed.lines().eq(expected), "{consumed}");
+        for partition in 0..PARTITIONS {
+            let mut consume = self.kcat("localhost:9093", partition);
+            consume.args(["-C", "-o", "beginning", "-e", "-q"]);
+            let consumed = run(consume, b"", SOON).succeeded().text();
+            assert!(consumed.lines().eq(messages(partition)), "{consumed}");
+        }
     }
+
+    /// Reads or writes one partition of `orders`.
+    fn kcat(&self, bootstrap: &str, partition: usize) -> Command {
+        let mut kcat = self.network.command("kcat");
+        kcat.args(CLIENT).args(["-b", bootstrap, "-t", "orders"]);
+        kcat.args(["-p", &partition.to_string()]);
+        kcat
+    }
+}
+
+fn messages(partition: usize) -> impl Iterator<Item = String> {
+    (0..MESSAGES).map(move |number| format!("message {number} of {partition}"))
 }
 
 fn properties(id: u16, data: &Path) -> String {

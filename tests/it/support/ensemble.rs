@@ -15,7 +15,7 @@ use rustix::process::Pid;
 use rustix::process::Signal;
 use rustix::process::kill_process;
 
-use super::eventually::eventually;
+use super::eventually::within;
 use super::lan::Lan;
 use super::scratch;
 use super::zookeeper::Version;
@@ -62,7 +62,9 @@ impl Ensemble {
             ensemble.write_settings(number);
             ensemble.start_again(number);
         }
-        ensemble.wait_until_it_serves();
+        ensemble
+            .wait_until_it_serves()
+            .unwrap_or_else(|why| panic!("{why}"));
         ensemble
     }
 
@@ -86,18 +88,15 @@ impl Ensemble {
         (0..self.servers.len()).find(|number| self.servers[*number].mode().as_deref() == Some("leader"))
     }
 
-    /// Waits until every server that runs is a leader or follows one.
-    #[track_caller]
-    pub(crate) fn wait_until_it_serves(&self) {
-        eventually("the ensemble serves", START, || {
+    /// Waits until every server that runs is a leader or follows one; what they are if they take too long.
+    pub(crate) fn wait_until_it_serves(&self) -> Result<(), String> {
+        let mut modes = Vec::new();
+        let serves = within(START, || {
             let running = self.servers.iter().filter(|server| server.process.is_some());
-            let modes: Vec<_> = running.map(Server::mode).collect();
-            if modes.iter().all(Option::is_some) {
-                Ok(())
-            } else {
-                Err(format!("{modes:?}"))
-            }
+            modes = running.map(Server::mode).collect();
+            modes.iter().all(Option::is_some).then_some(())
         });
+        serves.ok_or_else(|| format!("the ensemble does not serve within {START:?}: {modes:?}"))
     }
 
     /// Stops one as a power cut does (SIGKILL).

@@ -37,6 +37,7 @@ pub(crate) enum Need {
     /// The reference's jars and Java.
     Reference,
     Kcat,
+    Curl,
     /// The virtual environments with both releases of kafka-python.
     Python,
     /// ZooKeeper 3.8 as Debian packages it.
@@ -69,6 +70,7 @@ impl Need {
                 "apt-get install default-jdk-headless maven && tests/reference/kafka jars",
             ),
             Self::Kcat => absent(on_path("kcat"), "kcat", "apt-get install kcat"),
+            Self::Curl => absent(on_path("curl"), "curl", "apt-get install curl"),
             Self::Python => absent(
                 clients::Release::ALL
                     .iter()

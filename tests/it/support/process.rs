@@ -55,12 +55,18 @@ impl Finished {
 /// Runs a program to its end; panics with its output when it is not done at the deadline.
 #[track_caller]
 pub(crate) fn run(command: Command, stdin: &[u8], deadline: Duration) -> Finished {
+    Running::start(command, Some(stdin)).wait(deadline)
+}
+
+/// As [`run`], for what may fail or hang: its output, or everything it said unless it ended with 0 before the deadline.
+pub(crate) fn try_run(command: Command, stdin: &[u8], deadline: Duration) -> Result<String, String> {
     let mut running = Running::start(command, Some(stdin));
     let status = within(deadline, || running.exited());
-    let account = running.finished(status);
+    let finished = running.finished(status);
     match status {
-        Some(_) => account,
-        None => panic!("not done after {deadline:?}: {}", account.account()),
+        Some(status) if status.success() => Ok(finished.text()),
+        Some(_) => Err(finished.account()),
+        None => Err(format!("not done after {deadline:?}: {}", finished.account())),
     }
 }
 

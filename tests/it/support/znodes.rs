@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::clients::Release;
 use super::eventually::eventually;
 use super::process::run;
+use super::process::try_run;
 use super::project;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -45,12 +46,7 @@ pub(crate) fn partition_states(connect: &str) -> BTreeMap<String, Value> {
 
 /// As [`tree`], where ZooKeeper may go away meanwhile.
 pub(crate) fn try_tree(connect: &str) -> Result<Vec<Znode>, String> {
-    let finished = run(command(&["tree", connect]), b"", DEADLINE);
-    if finished.status.success() {
-        Ok(read_tree(&finished.text()))
-    } else {
-        Err(finished.account())
-    }
+    try_kazoo(&["tree", connect]).map(|output| read_tree(&output))
 }
 
 fn read_tree(output: &str) -> Vec<Znode> {
@@ -111,7 +107,7 @@ pub(crate) fn delete(connect: &str, paths: &[&str]) {
 /// As [`delete`], whether or not it is there.
 pub(crate) fn try_delete(connect: &str, path: &str) {
     // Who looks whether it is there before may be overtaken.
-    let _ = run(command(&["delete", connect, path]), b"", DEADLINE);
+    let _ = try_kazoo(&["delete", connect, path]);
 }
 
 /// Lets nodes of all kinds come, change and go for so many seconds; how often.
@@ -124,8 +120,17 @@ pub(crate) fn put(connect: &str, path: &str, data: &str) {
     kazoo(&["put", connect, path, data]);
 }
 
+/// As [`put`], where ZooKeeper may go away meanwhile.
+pub(crate) fn try_put(connect: &str, path: &str, data: &str) -> Result<(), String> {
+    try_kazoo(&["put", connect, path, data]).map(drop)
+}
+
 fn kazoo(arguments: &[&str]) -> String {
     run(command(arguments), b"", DEADLINE).succeeded().text()
+}
+
+fn try_kazoo(arguments: &[&str]) -> Result<String, String> {
+    try_run(command(arguments), b"", DEADLINE)
 }
 
 fn command(arguments: &[&str]) -> Command {
