@@ -13,10 +13,9 @@ GREGOR_BINARY=$PWD/${CARGO_TARGET_DIR:-target}/release/gregor
 export GREGOR_BINARY GREGOR_LONG_TESTS=1
 # A test that can't do its work fails instead of being skipped.
 export CI=true
-wanted=overload::${1:-}
-grep -q ': test$' <<< "$(cargo test --locked --test it "$wanted" -- --list)" || {
+grep -q ': test$' <<< "$(cargo test --locked --test it "overload::${1:-}" -- --list)" || {
   printf 'error: no attack is called so: %s\nhint: without an argument, all are run\n' "$1" >&2
   exit 2
 }
 # One at a time: they measure.
-exec cargo test --locked --test it "$wanted" -- --test-threads=1
+exec cargo test --locked --test it "overload::${1:-}" -- --test-threads=1

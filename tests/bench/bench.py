@@ -31,25 +31,33 @@ STARTING = {"start": True, "unclean": False}
 CLUSTERS = {"replicated": True, "failover": True, "failover2000": False, "failover10000": False}
 #: Only for Gregor: the reference would take its heap and many minutes.
 ONLY_GREGOR = {"partitions10000", "failover10000"}
+KINDS = (Reference, Gregor, Null)
 #: What comes with a row that only Gregor runs, so that there is a ratio of the same run.
 BESIDE = {"failover10000": "failover2000"}
 
 
 def arguments():
-    known = [*UNDER_LOAD, *STARTING, *CLUSTERS, "size"]
-    parser = argparse.ArgumentParser(description="Measures Gregor beside Kafka 0.8.2.2 and a null broker.")
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(known)}; without any, all but the longest")
+    rows = {**UNDER_LOAD, **STARTING, **CLUSTERS, "size": True}
+    parser = argparse.ArgumentParser(prog="scripts/bench.sh", usage="%(prog)s [ROW ...]",
+                                     description="Measures Gregor beside Kafka 0.8.2.2 and a null broker.")
+    parser.add_argument("rows", nargs="*", metavar="ROW",
+                        help=f"all, or of {', '.join(rows)}; without any, all but the longest")
+    parser.add_argument("--only-check", action="store_true", help="whether the arguments are right")
     parser.add_argument("--gregor", type=Path, required=True, help="the program to measure")
     parser.add_argument("--tools", type=Path, required=True, help="the folder with rdk, connections and null_broker")
     parser.add_argument("--folder", type=Path, required=True, help="where data and results go")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1, help="of all counts and times")
-    parser.add_argument("--brokers", default="reference,Gregor,null", help="which of them")
+    parser.add_argument("--partitions", type=int, default=10_000, help="the most that a topic of one broker gets")
+    parser.add_argument("--brokers", type=lambda names: names.split(","), default="reference,Gregor,null",
+                        help="which of them")
     given = parser.parse_args()
-    if unknown := set(given.rows) - set(known):
-        parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    if not given.rows:
-        given.rows = [row for row, usual in {**UNDER_LOAD, **STARTING, **CLUSTERS, "size": True}.items() if usual]
+    brokers = [kind.name for kind in KINDS]
+    for what, names, known in [("row", given.rows, [*rows, "all"]), ("broker", given.brokers, brokers)]:
+        if unknown := sorted(set(names) - set(known)):
+            parser.error(f"no such {what}: {', '.join(unknown)}; there are {', '.join(known)}")
+    if not given.rows or "all" in given.rows:
+        given.rows = [row for row, usual in rows.items() if usual or given.rows]
     given.rows += [BESIDE[row] for row in given.rows if row in BESIDE and BESIDE[row] not in given.rows]
     return given
 
@@ -78,7 +86,7 @@ class Run:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.zookeeper = ZooKeeper(self.folder / "zookeeper")
-        self.kinds = [kind for kind in (Reference, Gregor, Null) if kind.name in given.brokers.split(",")]
+        self.kinds = [kind for kind in KINDS if kind.name in given.brokers]
 
     def all(self):
         if "size" in self.given.rows:
@@ -103,7 +111,7 @@ class Run:
             bench = ClusterBench(tested, self.given.scale, record)
         else:
             tested = kind(folder, self.zookeeper)
-            bench = Bench(tested, self.given.scale, record)
+            bench = Bench(tested, self.given.scale, record, self.given.partitions)
         try:
             if rows[0] in UNDER_LOAD:
                 tested.start()
@@ -146,6 +154,8 @@ class Run:
 
 def main():
     given = arguments()
+    if given.only_check:
+        return
     Gregor.binary, Null.binary, Client.folder = given.gregor.resolve(), given.tools / "null_broker", given.tools
     run = Run(given)
     try:

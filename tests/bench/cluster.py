@@ -1,8 +1,6 @@
 """Three brokers of one kind that copy from each other."""
 
 import shutil
-import signal
-import time
 
 import wire
 from processes import create_topic
@@ -18,7 +16,6 @@ class Cluster:
     def __init__(self, kind, folder, zookeeper):
         self.name = kind.name
         self.folder = folder
-        self.zookeeper = zookeeper
         self.replicas = {}
         folder.mkdir()
         # A leader without the messages is none, however soon it is there.
@@ -97,10 +94,3 @@ class Cluster:
         """Until the in-sync replicas of every partition are all that it has."""
         asked = ["--describe", "--under-replicated-partitions"]
         wait_until(f"{self.name}: all replicas are in sync", lambda: not topics(self.brokers[0].zookeeper, *asked), 600)
-
-    def kill(self, number):
-        """Kills a broker, and waits until ZooKeeper has ended its session; when that was."""
-        self.brokers[number].stop(signal.SIGKILL)
-        node = f"/{self.folder.name}/brokers/ids/{number}"
-        wait_until(f"{node} is gone", lambda: node not in self.zookeeper.ephemerals(), step=0.005)
-        return time.monotonic()

@@ -90,11 +90,11 @@ class ClusterBench(Scaled):
         topics = [f"led{first}-{min(EACH, partitions - first)}" for first in range(0, partitions, EACH)]
         for topic in topics:
             cluster.create(topic, orders)
-        gone = cluster.kill(2)
+        gone = cluster.brokers[2].kill()
         self.record(f"killed: leader of {share}{partitions:,} partitions", "without leaders ms", (self.served(topics, 1) - gone) * 1000)
         cluster.brokers[2].start()
         cluster.wait_until_in_sync()
-        gone = cluster.kill(0)
+        gone = cluster.brokers[0].kill()
         self.record(f"killed: controller of {partitions:,} partitions", "without leaders ms",
                     (self.served(topics, 1) - gone) * 1000)
 

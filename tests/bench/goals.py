@@ -6,6 +6,9 @@ virtual CPUs of a Xeon of 2023); where a goal names a ratio, it is formed within
 
 from dataclasses import dataclass
 
+from rows import beside
+from rows import many
+
 SLACK = 0.9
 
 
@@ -51,6 +54,12 @@ THOUSAND = "start, 1,000 clean partitions"
 WITHOUT_LEADERS = "without leaders ms"
 
 
+def many_partitions():
+    for partitions, least in [(1000, 0.9), (10_000, 0.7)]:
+        for size in (100, 1024):
+            yield Goal("P12", many(size, partitions), RATE, least=least, than_row=beside(size, partitions))
+
+
 def replicated():
     """Of three brokers beside three of the reference."""
     for row in [f"3 replicas, {size} B, acks={acks}" for size in (100, 1024) for acks in (-1, 1)]:
@@ -88,10 +97,7 @@ GOALS = [
     Goal("P10", "produce 100 B, gzip, equal values", RATE, least=800_000),
     Goal("P10", "produce 100 B, gzip, log lines", RATE, least=2, than="reference"),
     Goal("P11", "produce 100 B, snappy, equal values", RATE, least=1_400_000),
-    Goal("P12", "produce 100 B, 1,000 partitions", RATE, least=0.9, than_row=SMALL),
-    Goal("P12", "produce 1024 B, 1,000 partitions", RATE, least=0.9, than_row=LARGE),
-    Goal("P12", "produce 100 B, 10,000 partitions", RATE, least=0.7, than_row=SMALL),
-    Goal("P12", "produce 1024 B, 10,000 partitions", RATE, least=0.7, than_row=LARGE),
+    *many_partitions(),
     Goal("P13", "start, 1 empty partition", MEMORY, most=10),
     Goal("P13", THOUSAND, MEMORY, most=24),
     Goal("P13", SMALL, "peak memory MiB", most=64),

@@ -171,7 +171,10 @@ class Registered(Broker):
 
     def __init__(self, folder, zookeeper, chroot=None, number=0, **more):
         super().__init__(folder)
-        self.zookeeper = f"127.0.0.1:{zookeeper.port}/{chroot or folder.name}"
+        chroot = chroot or folder.name
+        self.zookeeper = f"127.0.0.1:{zookeeper.port}/{chroot}"
+        self.ephemerals = zookeeper.ephemerals
+        self.node = f"/{chroot}/brokers/ids/{number}"
         self.properties = folder / "server.properties"
         settings = {
             "broker.id": number, "port": self.port, "host.name": "127.0.0.1", "advertised.host.name": "127.0.0.1",
@@ -182,6 +185,12 @@ class Registered(Broker):
 
     def own_settings(self):
         return {}
+
+    def kill(self):
+        """Kills it, and waits until ZooKeeper has ended its session; when that was."""
+        self.stop(signal.SIGKILL)
+        wait_until(f"{self.node} is gone", lambda: self.node not in self.ephemerals(), step=0.005)
+        return time.monotonic()
 
     def create(self, topic, settings=()):
         if topic in self.topics:

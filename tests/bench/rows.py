@@ -1,8 +1,8 @@
 """What is measured: groups of rows, each run against one broker, each giving numbers by metric."""
 
 import os
-import signal
 import time
+from statistics import fmean
 
 import wire
 from processes import Client
@@ -39,6 +39,16 @@ SIZES = [(100, 5_000_000), (1024, 1_500_000)]
 PERCENTILES = ["p50 µs", "p99 µs", "p99.9 µs"]
 
 
+def many(size, partitions):
+    """The row of a topic with many partitions."""
+    return f"produce {size} B, {partitions:,} partitions"
+
+
+def beside(size, partitions):
+    """The row that it is compared with."""
+    return f"produce {size} B, 8 partitions beside {partitions:,}"
+
+
 class Scaled:
     """`record(row, metric, value)` takes what was found; counts are multiplied by `scale`."""
 
@@ -55,15 +65,20 @@ class Scaled:
 
 
 class Bench(Scaled):
-    """A broker under load."""
+    """A broker under load; no topic gets more than `most` partitions."""
 
-    def __init__(self, broker, scale, record):
+    def __init__(self, broker, scale, record, most):
         super().__init__(scale, record)
         self.broker = broker
+        self.most = most
         self.filled = set()
 
+    def record_all(self, row, found):
+        for metric, value in found.items():
+            self.record(row, metric, value)
+
     def load(self, row, command, topic, size, messages, *settings):
-        """A client that goes as fast as it can."""
+        """A client that goes as fast as it can; what it found, by metric, which is recorded if there is a row."""
         self.broker.create(topic)
         partitions, process = self.broker.partitions(topic), self.broker.process
         os.sync()  # what earlier rows left to be written is not this one's
@@ -71,12 +86,16 @@ class Bench(Scaled):
         spent = process.cpu()
         rate, client = Client.run(command, self.broker.port, topic, partitions, size, messages, *settings)
         spent = process.cpu() - spent
+        found = {
+            "messages/s": rate,
+            "MB/s": rate * size / 1e6,
+            "broker CPU µs/message": spent * 1e6 / messages,
+            "client CPU µs/message": client,
+            "peak memory MiB": process.memory("VmHWM"),
+        }
         if row:
-            self.record(row, "messages/s", rate)
-            self.record(row, "MB/s", rate * size / 1e6)
-            self.record(row, "broker CPU µs/message", spent * 1e6 / messages)
-            self.record(row, "client CPU µs/message", client)
-            self.record(row, "peak memory MiB", process.memory("VmHWM"))
+            self.record_all(row, found)
+        return found
 
     def warm_up(self):
         """The reference is slow until its code is compiled."""
@@ -154,22 +173,29 @@ class Bench(Scaled):
         self.load("flushed, librdkafka's batches", "produce", "flush-batches-1", 100, self.count(500_000))
 
     def partitions(self):
-        self.many_partitions(256)
-        self.many_partitions(1000)
+        for partitions in sorted({min(number, self.most) for number in (256, 1000)}):
+            self.many_partitions(partitions)
 
     def partitions10000(self):
-        self.many_partitions(10_000)
+        self.many_partitions(min(10_000, self.most))
 
     def many_partitions(self, partitions):
-        topic = f"many-{partitions}"
-        self.load(None, "produce", topic, 100, partitions * 1000)  # until then, no file is written to
+        """Beside a topic of 8 on the same broker at the same time: what new memory costs the kernel depends on what the
+        machine did before. The means of two loads each, so that none has the advantage of its place."""
+        topic, other = f"many-{partitions}", f"beside-{partitions}-8"
+        for each in (topic, other):
+            self.load(None, "produce", each, 100, self.broker.partitions(each) * 1000)  # until then, it has no files
         for size, messages in SIZES:
-            self.load(f"produce {size} B, {partitions:,} partitions", "produce", topic, size, self.count(messages))
+            found = {topic: [], other: []}
+            for each in (other, topic, topic, other):
+                found[each].append(self.load(None, "produce", each, size, self.count(messages)))
+            for row, loads in [(many(size, partitions), found[topic]), (beside(size, partitions), found[other])]:
+                self.record_all(row, {metric: fmean(load[metric] for load in loads) for metric in loads[0]})
 
     # What follows starts the broker itself.
 
     def start(self):
-        """With an empty partition, then with 1,000, then at rest with as many consumers that wait."""
+        """With an empty partition, then with many, then at rest with as many consumers that wait."""
         broker, row = self.broker, "start, 1 empty partition"
         broker.start()  # the first start also creates what all brokers share in ZooKeeper
         broker.create("empty-1")
@@ -177,11 +203,12 @@ class Bench(Scaled):
         self.timed_start(row, "empty-1")
         self.rest()
         self.record(row, "memory MiB", broker.process.memory())
-        topic, partitions = "rest-1000", 1000
+        partitions = min(1000, self.most)
+        topic = f"rest-{partitions}"
         broker.create(topic)
         self.load(None, "produce", topic, 100, partitions * MESSAGES_AT_REST)
         broker.stop()
-        row = "start, 1,000 clean partitions"
+        row = f"start, {partitions:,} clean partitions"
         self.timed_start(row, topic)
         self.rest()
         self.record(row, "memory MiB", broker.process.memory())
@@ -212,7 +239,7 @@ class Bench(Scaled):
             spent, begun = process.cpu(), time.monotonic()
             time.sleep(seconds)
             share = (process.cpu() - spent) / (time.monotonic() - begun)
-        self.record("1,000 consumers waiting at 1,000 partitions", "CPU %", share * 100)
+        self.record(f"{partitions:,} consumers waiting at {partitions:,} partitions", "CPU %", share * 100)
 
     def unclean(self):
         """Started on 10 GiB of logs that nobody closed."""
@@ -220,10 +247,10 @@ class Bench(Scaled):
         broker.start()
         broker.create(topic, ["segment.bytes=2000000000"])
         self.load(None, "produce", topic, 1024, self.count(10 * (1 << 30) / message))
-        broker.stop(signal.SIGKILL)
+        broker.kill()  # waiting for the end of its session is not recovery
+        os.sync()  # neither is what was left to be written
         # What was flushed in time would not be checked.
         (broker.folder / "data/recovery-point-offset-checkpoint").unlink(missing_ok=True)
         size = sum(file.stat().st_size for file in broker.folder.glob(f"data/{topic}-*/*.log"))
-        time.sleep(10)  # its session is over then; waiting for that is not recovery
         row = "start, 10 GiB unclean"
         self.record(row, "GiB/s", size / (1 << 30) / self.timed_start(row, topic))
