@@ -204,8 +204,8 @@ fn a_running_java_broker_takes_over_what_our_command_changes() {
     segmentation(&changing);
 }
 
-/// Who changes settings leaves a notification, which is taken away after a quarter of an hour: a broker that had no session
-/// for longer finds none.
+/// Who changes settings leaves a notification, which is taken away after a quarter of an hour: a broker that had no
+/// session for longer finds none.
 #[test]
 fn what_changed_between_two_sessions_is_taken_over_without_a_notification() {
     if !have(&[Need::Gregor, Need::Reference, Need::Python]) {

@@ -8,8 +8,8 @@ use super::deletion::wait_until_deleted;
 use super::reassignment::wanted;
 use super::*;
 
-/// Broker 0, which is controller until it is killed; broker 1, the only one that can take over from it; and broker 2, which
-/// stands still until that has happened: what concerns it cannot be finished before.
+/// Broker 0, which is controller until it is killed; broker 1, the only one that can take over from it; and broker 2,
+/// which stands still until that has happened: what concerns it cannot be finished before.
 struct Succession {
     connect: String,
     first: Broker,
