@@ -2,8 +2,8 @@
 //!
 //! A [`Store`] belongs to one session and is useless after it; [`Sessions`] hands out the next one. Every call is
 //! bounded in time, also while ZooKeeper is away: it ends in [`Error::Unavailable`] or [`Error::SessionLost`].
-//! Only operations that ZooKeeper 3.4 knows are used: plain creates, one-shot watches, and transactions of checks, writes
-//! and deletions.
+//! Only operations that ZooKeeper 3.4 knows are used: plain creates, one-shot watches, and transactions of a check and
+//! a write. What concerns many nodes is as many operations, sent without waiting for each: it may be done in part.
 
 mod admin;
 mod brokers;

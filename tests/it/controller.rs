@@ -23,6 +23,7 @@ mod failure;
 mod poison;
 mod reassignment;
 mod shutdown;
+mod succession;
 
 const NEEDS: [Need; 4] = [Need::Gregor, Need::Reference, Need::ZooKeeper, Need::Python];
 
@@ -49,10 +50,7 @@ impl Mixed {
             .collect();
         launched.iter_mut().for_each(Broker::wait_until_ready);
         for id in 1..=java {
-            let path = format!("/brokers/ids/{id}");
-            eventually("it is registered", FAILOVER, || {
-                znodes::node(&connect, &path).map(drop).ok_or("missing")
-            });
+            wait_until_registered(&connect, id);
         }
         Self {
             connect,
@@ -66,6 +64,14 @@ impl Mixed {
 /// A broker of either kind with the given id.
 fn setup(kind: Kind, connect: &str, id: usize) -> Setup {
     Setup::of_kind(kind, connect).set("broker.id", id.to_string())
+}
+
+#[track_caller]
+fn wait_until_registered(connect: &str, id: usize) {
+    let path = format!("/brokers/ids/{id}");
+    eventually("it is registered", FAILOVER, || {
+        znodes::node(connect, &path).map(drop).ok_or("missing")
+    });
 }
 
 /// Creates a topic with these replicas with the reference's tool, and waits until every partition has a leader.
@@ -113,6 +119,17 @@ fn wait_for_state(connect: &str, topic: &str, partition: usize, wanted: impl Fn(
 
 fn has_replica(broker: &Broker, topic: &str, partition: i32) -> bool {
     broker.data().join(format!("{topic}-{partition}")).exists()
+}
+
+#[track_caller]
+fn wait_until_replica_gone(broker: &Broker, topic: &str, partition: i32) {
+    eventually("the broker has deleted its replica", FAILOVER, || {
+        if has_replica(broker, topic, partition) {
+            Err("not yet")
+        } else {
+            Ok(())
+        }
+    });
 }
 
 /// Waits until a broker tells clients that this one leads the partition, and until that one agrees.

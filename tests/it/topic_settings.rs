@@ -21,6 +21,7 @@ use crate::support::eventually::eventually;
 use crate::support::gregor;
 use crate::support::have;
 use crate::support::process::run;
+use crate::support::proxy::Proxy;
 use crate::support::reference;
 use crate::support::requests::ask;
 use crate::support::requests::ask_one;
@@ -28,6 +29,7 @@ use crate::support::requests::offsets;
 use crate::support::requests::produce;
 use crate::support::requests::set;
 use crate::support::segments::segments;
+use crate::support::znodes;
 use crate::support::zookeeper::Version;
 use crate::support::zookeeper::ZooKeeper;
 
@@ -41,6 +43,8 @@ const NOT_ENOUGH_REPLICAS: i64 = 19;
 /// A running broker with a topic, and a command that changes its settings.
 struct Changing {
     broker: Broker,
+    /// Its cluster, for the command.
+    connect: String,
     by: Kind,
     _zookeeper: std::sync::Arc<ZooKeeper>,
 }
@@ -48,12 +52,14 @@ struct Changing {
 impl Changing {
     fn start(test: &str, broker: Kind, by: Kind) -> Self {
         let zookeeper = ZooKeeper::shared(Version::Reference);
-        let broker = Setup::of_kind(broker, &chroot(&zookeeper, test))
+        let connect = chroot(&zookeeper, test);
+        let broker = Setup::of_kind(broker, &connect)
             .set("log.retention.check.interval.ms", "100")
             .start();
         broker.create_topic("t", 1, &[]);
         Self {
             broker,
+            connect,
             by,
             _zookeeper: zookeeper,
         }
@@ -61,14 +67,7 @@ impl Changing {
 
     /// Changes settings by the command.
     fn alter(&self, changes: &[&str]) {
-        let arguments = [
-            "topics",
-            "--zookeeper",
-            self.broker.connect(),
-            "--alter",
-            "--topic",
-            "t",
-        ];
+        let arguments = ["topics", "--zookeeper", &self.connect, "--alter", "--topic", "t"];
         let arguments = [&arguments, changes].concat();
         let said = match self.by {
             Kind::Reference => reference::tool(&arguments, b""),
@@ -203,6 +202,59 @@ fn a_running_java_broker_takes_over_what_our_command_changes() {
     let changing = Changing::start("settings-java", Kind::Reference, Kind::Gregor);
     limits(&changing);
     segmentation(&changing);
+}
+
+/// Who changes settings leaves a notification, which is taken away after a quarter of an hour: a broker that had no
+/// session for longer finds none.
+#[test]
+fn what_changed_between_two_sessions_is_taken_over_without_a_notification() {
+    if !have(&[Need::Gregor, Need::Reference, Need::Python]) {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    let proxy = runtime.block_on(Proxy::start(zookeeper.address()));
+    let connect = chroot(&zookeeper, "settings-missed");
+    let broker = Setup::new(&format!("{}/settings-missed", proxy.address())).start();
+    broker.create_topic("t", 1, &[]);
+    let changing = Changing {
+        broker,
+        connect,
+        by: Kind::Reference,
+        _zookeeper: zookeeper,
+    };
+    changing.send_until(1, 0);
+
+    proxy.cut();
+    changing.alter(&["--config", "max.message.bytes=100"]);
+    let notifications = || {
+        let nodes = znodes::tree(&changing.connect).into_iter().map(|node| node.path);
+        let below = nodes.filter(|path| path.starts_with("/config/changes/"));
+        below.collect::<Vec<_>>()
+    };
+    let left = notifications();
+    assert!(!left.is_empty(), "the command leaves a notification");
+    znodes::delete(
+        &changing.connect,
+        &left.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+    eventually("its session has ended", SOON, || {
+        match znodes::node(&changing.connect, "/brokers/ids/0") {
+            None => Ok(()),
+            Some(node) => Err(format!("{node:?}")),
+        }
+    });
+    assert_eq!(
+        changing.send(1)["error_code"],
+        0,
+        "it has not heard of the change"
+    );
+    proxy.mend();
+    changing.send_until(1, MESSAGE_TOO_LARGE);
+    assert_eq!(notifications(), Vec::<String>::new());
 }
 
 /// A controller may give a broker a new partition while the broker has no session: what the topic says about retention

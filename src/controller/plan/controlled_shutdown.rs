@@ -61,6 +61,7 @@ pub(crate) fn still_led(state: &ClusterState, broker: BrokerId) -> Vec<TopicPart
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::ElectionPolicy;
     use crate::controller::plan::testing::cluster;
     use crate::controller::plan::testing::decided;
     use crate::controller::plan::testing::led_by;
@@ -103,5 +104,28 @@ mod tests {
             state.leaderships.insert(decision.partition, decision.leadership);
         }
         assert_eq!(still_led(&state, BrokerId(1)), [partition(3)]);
+    }
+
+    #[test]
+    fn the_balanced_policy_spreads_them_over_who_leads_least() {
+        let mut state = cluster(&[1, 2, 3]);
+        for number in 0..4 {
+            state = state.with(number, &[1, 2, 3], Some(led_by(1, &[1, 2, 3])));
+        }
+        state = state.with(4, &[2, 3], Some(led_by(2, &[2, 3])));
+        state.stopping = set(&[1]);
+        for (policy, expected) in [
+            (ElectionPolicy::Assignment, [2, 2, 2, 2]),
+            (ElectionPolicy::Balanced, [3, 2, 3, 2]),
+        ] {
+            state.policy = policy;
+            let plan = controlled_shutdown(&state, BrokerId(1));
+            let leaders: Vec<_> = plan
+                .decisions
+                .iter()
+                .filter_map(|decision| decision.leadership.leader)
+                .collect();
+            assert_eq!(leaders, expected.map(BrokerId), "{policy:?}");
+        }
     }
 }

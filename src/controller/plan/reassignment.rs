@@ -191,6 +191,7 @@ impl Step<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::ElectionPolicy;
     use crate::controller::plan::testing::brokers;
     use crate::controller::plan::testing::cluster;
     use crate::controller::plan::testing::decided;
@@ -249,6 +250,30 @@ mod tests {
             plan.decisions,
             [Decision::update(&partition(0), decided(3, &[1, 3, 2]))]
         );
+    }
+
+    /// Partitions 0 to 3 shall go from 1 to 2 and 3, of which 2 leads something already.
+    #[test]
+    fn under_the_balanced_policy_the_new_replica_that_leads_least_leads() {
+        let mut state = cluster(&[1, 2, 3]).with(4, &[2], Some(led_by(2, &[2])));
+        for number in 0..4 {
+            state = state.with(number, &[2, 3, 1], Some(led_by(1, &[1, 2, 3])));
+            let wish = wanted(&[2, 3], true, false);
+            state.reassignments.insert(partition(number), wish);
+        }
+        for (policy, expected) in [
+            (ElectionPolicy::Assignment, [2, 2, 2, 2]),
+            (ElectionPolicy::Balanced, [3, 2, 3, 2]),
+        ] {
+            state.policy = policy;
+            let plan = reassignments(&state);
+            let leaders: Vec<_> = plan
+                .decisions
+                .iter()
+                .filter_map(|decision| decision.leadership.leader)
+                .collect();
+            assert_eq!(leaders, expected.map(BrokerId), "{policy:?}");
+        }
     }
 
     #[test]

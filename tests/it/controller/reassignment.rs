@@ -26,7 +26,7 @@ fn command(connect: &str, action: &str, document: &Value) -> String {
     reference::tool(&arguments, b"").text()
 }
 
-fn wanted(entries: &[(&str, i32, &[i32])]) -> Value {
+pub(super) fn wanted(entries: &[(&str, i32, &[i32])]) -> Value {
     let entries: Vec<Value> = entries
         .iter()
         .map(|(topic, partition, replicas)| json!({"topic": topic, "partition": partition, "replicas": replicas}))
@@ -106,13 +106,7 @@ fn a_partition_moves_between_java_brokers() {
         wait_for_leader(broker, "t", 0, 2);
     }
     assert_eq!(java_simple_consume(&cluster.java[1].bootstrap(), "t"), kept);
-    eventually("the old leader has deleted its copy", FAILOVER, || {
-        if has_replica(&cluster.java[0], "t", 0) {
-            Err("not yet")
-        } else {
-            Ok(())
-        }
-    });
+    wait_until_replica_gone(&cluster.java[0], "t", 0);
 }
 
 /// However many partitions are to move, only so many are copied at the same time as the settings say.
@@ -166,40 +160,6 @@ fn partitions_move_in_turns() {
     for partition in 0..3 {
         wait_for_leader(&cluster.java[0], "t", partition, 2);
     }
-}
-
-/// A controller that dies half-way leaves everything that the next one needs.
-#[test]
-fn a_move_survives_its_controller() {
-    if !have(&NEEDS) {
-        return;
-    }
-    let mut cluster = Mixed::start("move-survives", 2, |setup, _| setup);
-    let connect = cluster.connect.clone();
-    create(&connect, "t", "1");
-    // Frozen, the new replica cannot catch up: the move waits for it, and what waits is known to all.
-    cluster.java[1].signal(rustix::process::Signal::STOP);
-    let document = wanted(&[("t", 0, &[2]), ("unknown", 0, &[1])]);
-    znodes::put(&connect, "/admin/reassign_partitions", &document.to_string());
-    eventually("the move has begun", FAILOVER, || {
-        let topic = content(&connect, "/brokers/topics/t").unwrap();
-        if topic["partitions"] == json!({"0": [2, 1]}) {
-            Ok(())
-        } else {
-            Err(topic)
-        }
-    });
-    cluster.controller.kill();
-    cluster.java[1].signal(rustix::process::Signal::CONT);
-    cluster.controller.start_again();
-    wait_until_gone(&connect, "/admin/reassign_partitions");
-    let moved = state(&connect, "t", 0).unwrap();
-    assert_eq!((&moved["leader"], &moved["isr"]), (&json!(2), &json!([2])));
-    assert_eq!(
-        content(&connect, "/brokers/topics/t").unwrap()["partitions"],
-        json!({"0": [2]})
-    );
-    wait_for_leader(&cluster.java[0], "t", 0, 2);
 }
 
 /// What cannot be done is taken away, and what can be is done; the command says which was which.
