@@ -7,6 +7,7 @@
 # stays in target/fuzz/artifacts and makes the exit status 1.
 # --every-cut cuts every fixture, whatever its size, and every input made of them at each of their bytes instead
 # (tests/fuzz_properties.rs, which the test suite runs with a sample of the cuts), and prints how many cuts that were.
+# Only indexes of 10 MiB, which are zeros, are cut every 256 KiB behind the bytes where their first entries would be.
 # GREGOR_FUZZ_SANITIZER: address finds misuse of memory in the crates we use, at a third of the speed; none by default.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -104,21 +104,27 @@ fn check_all(name: &str) {
 fn cut(name: &str) {
     let kind = KINDS.into_iter().find(|kind| kind.name == name).unwrap();
     let fixtures = (kind.fixtures)(&fixtures());
-    let bytes: usize = fixtures.iter().map(|whole| whole.len).sum();
-    let step = step(bytes, CUTS_OF_FIXTURES);
+    let places: usize = fixtures.iter().map(|whole| whole.places).sum();
+    let step = step(places, CUTS_OF_FIXTURES);
     let mut cuts = 0;
     for (number, whole) in fixtures.iter().enumerate() {
-        for len in (number % step..whole.len).step_by(step) {
-            let held = catch_unwind(AssertUnwindSafe(|| (whole.cut)(len)));
+        for place in (number % step..whole.places).step_by(step) {
+            let held = catch_unwind(AssertUnwindSafe(|| (whole.cut)(place)));
             if let Err(panic) = held {
-                eprintln!("{name}: fixture {number} of {} bytes cut to {len}", whole.len);
+                eprintln!(
+                    "{name}: fixture {number} cut at place {place} of {}",
+                    whole.places
+                );
                 resume_unwind(panic);
             }
             cuts += 1;
         }
     }
     assert!(cuts > 0, "there is something to cut");
-    eprintln!("{name}: {} fixtures, {bytes} bytes, {cuts} cuts", fixtures.len());
+    eprintln!(
+        "{name}: {} fixtures, {places} places, {cuts} cuts",
+        fixtures.len()
+    );
 }
 
 fn mutated(seeds: &[Vec<u8>], random: &mut fastrand::Rng) -> Vec<u8> {
@@ -168,5 +174,5 @@ tests!(check_all TARGETS every_target_is_checked
     configuration group_offsets);
 
 tests!(cut KINDS every_kind_is_cut
-    cut_frames cut_requests cut_responses cut_sets cut_wrappers cut_segments cut_indexes cut_checkpoints cut_znodes
-    cut_group_offsets);
+    cut_frames cut_requests cut_responses cut_sets cut_wrappers cut_segments cut_indexes cut_long_indexes cut_swaps
+    cut_leftovers cut_checkpoints cut_znodes cut_group_offsets);

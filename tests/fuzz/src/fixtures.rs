@@ -1,8 +1,11 @@
 //! Reading the fixtures.
 
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -101,15 +104,61 @@ pub(super) fn checkpoints(fixtures: &Path) -> Vec<Vec<u8>> {
     files(&fixtures.join("logs"), "-checkpoint")
 }
 
-/// Segments whose names say their base offset, with that, and their indexes if they have one.
-pub(super) fn named_segments(fixtures: &Path) -> Vec<(i64, Vec<u8>, Option<Vec<u8>>)> {
+/// Base offset, content, and the index if there is one.
+pub(super) type NamedSegment = (i64, Vec<u8>, Option<Vec<u8>>);
+
+/// Segments whose names say their base offset.
+pub(super) fn named_segments(fixtures: &Path) -> Vec<NamedSegment> {
+    named_segments_below(&fixtures.join("logs"))
+}
+
+/// The same of those that are packed, for their indexes are long and all but empty.
+pub(super) fn packed_segments(fixtures: &Path) -> Vec<NamedSegment> {
+    let unpacked = |packed: PathBuf| {
+        let folder = super::scratch();
+        let tar = Command::new("tar")
+            .arg("xzf")
+            .arg(packed)
+            .arg("-C")
+            .arg(folder.path())
+            .status();
+        assert!(tar.unwrap().success(), "this needs tar and gzip");
+        named_segments_below(folder.path())
+    };
+    let packed = paths(&fixtures.join("logs"), "data.tar.gz").into_iter();
+    packed.flat_map(unpacked).collect()
+}
+
+fn named_segments_below(folder: &Path) -> Vec<NamedSegment> {
     let segment = |path: &PathBuf| {
         let base_offset = path.file_stem()?.to_str()?.parse().ok()?;
         let index = fs::read(path.with_extension("index")).ok();
         Some((base_offset, fs::read(path).unwrap(), index))
     };
-    let paths = paths(&fixtures.join("logs"), ".log");
-    paths.iter().filter_map(segment).collect()
+    paths(folder, ".log").iter().filter_map(segment).collect()
+}
+
+/// What the names of files end in that 0.8.2.2 was about to swap in or to remove.
+const UNFINISHED: [&str; 3] = [".swap", ".cleaned", ".deleted"];
+
+/// The files of a partition, by name.
+pub(super) type Files = BTreeMap<String, Vec<u8>>;
+
+/// Partitions with files that 0.8.2.2 was about to swap in or to remove, each of them once; and the names of those files.
+pub(super) fn unfinished(fixtures: &Path) -> BTreeSet<(Files, Vec<String>)> {
+    let found = UNFINISHED.map(|ending| paths(&fixtures.join("logs"), ending));
+    let folders: BTreeSet<_> = found.iter().flatten().filter_map(|path| path.parent()).collect();
+    let read = |path: PathBuf| {
+        let name = path.file_name()?.to_str()?.to_owned();
+        Some((name, fs::read(path).unwrap()))
+    };
+    let partition = |folder: &Path| {
+        let files: Files = paths(folder, "").into_iter().filter_map(read).collect();
+        let is_unfinished = |name: &&String| UNFINISHED.iter().any(|ending| name.ends_with(ending));
+        let unfinished = files.keys().filter(is_unfinished).cloned().collect();
+        (files, unfinished)
+    };
+    folders.into_iter().map(partition).collect()
 }
 
 /// Path and content of every node that was not empty.

@@ -1,10 +1,10 @@
 //! Opening a partition whose files hold anything: what is left is a prefix of sound entries, it can be read and appended
 //! to, and opening it again changes nothing.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::path::PathBuf;
 
 use gregor::log::LastStop;
 use gregor::log::Log;
@@ -18,6 +18,7 @@ use gregor::types::TopicPartition;
 use tempfile::TempDir;
 
 use super::fixtures;
+use super::fixtures::Files;
 use super::input::Input;
 use super::input::put_counted;
 use super::messages::bounds;
@@ -84,7 +85,7 @@ pub fn holds(input: &[u8]) {
         LastStop::Unclean { recovery_point }
     };
     DIRECTORY.with(|directory| {
-        lay_out(directory.path(), &found);
+        lay_out(directory.path(), files(&found));
         let log = open(directory.path(), last_stop, 256 * input.len());
         if choice & UNCLEAN != 0 && nothing_flushed {
             is_what_was_left(&log, &left(&found, is_sound));
@@ -125,21 +126,76 @@ pub fn holds(input: &[u8]) {
 pub(super) fn is_prefix(found: &Found) {
     let found = std::slice::from_ref(found);
     let first = found[0].base_offset;
-    let crash = (
-        LastStop::Unclean {
-            recovery_point: first,
-        },
-        left(found, is_sound),
-    );
-    let clean_stop = (LastStop::Clean, left(found, |_| true));
-    for (last_stop, left) in [crash, clean_stop] {
+    let crash = LastStop::Unclean {
+        recovery_point: first,
+    };
+    for (last_stop, left) in [
+        (crash, left(found, is_sound)),
+        (LastStop::Clean, left(found, |_| true)),
+    ] {
         DIRECTORY.with(|directory| {
-            lay_out(directory.path(), found);
+            lay_out(directory.path(), files(found));
             let log = open(directory.path(), last_stop, 256 * found[0].log.len());
             is_what_was_left(&log, &left);
             can_be_appended_to(&log);
         });
     }
+}
+
+/// Opens a partition in which segments were being swapped in or removed: of each segment that is there then, the first
+/// whole entries are left. If nothing is known to be flushed, there is no segment behind one that has lost something.
+pub(super) fn is_finished(all: &Files) {
+    let found = finished(all);
+    let first = found[0].base_offset;
+    let crash = |recovery_point| LastStop::Unclean { recovery_point };
+    let alone = || {
+        found
+            .iter()
+            .flat_map(|one| left(std::slice::from_ref(one), |_| true))
+    };
+    for (last_stop, left) in [
+        (crash(first), left(&found, is_sound)),
+        (crash(i64::MAX), alone().collect()),
+        (LastStop::Clean, alone().collect()),
+    ] {
+        DIRECTORY.with(|directory| {
+            let bytes: usize = all.values().map(Vec::len).sum();
+            let named = all.iter().map(|(name, bytes)| (name.clone(), &**bytes));
+            lay_out(directory.path(), named);
+            let log = open(directory.path(), last_stop, 256 * bytes);
+            // Those that were removed may have their names again.
+            let gone = |name: &&String| name.ends_with(".swap") || name.ends_with(".cleaned");
+            for name in all.keys().filter(gone) {
+                assert!(
+                    !directory.path().join("t-0").join(name).exists(),
+                    "{name} is there"
+                );
+            }
+            is_what_was_left(&log, &left);
+            can_be_appended_to(&log);
+        });
+    }
+}
+
+/// The segments that are there once everything is finished that was begun.
+fn finished(files: &Files) -> Vec<Found> {
+    let mut found: BTreeMap<i64, Found> = BTreeMap::new();
+    for (ending, is_swapped_in) in [(".log", false), (".log.swap", true)] {
+        for (name, log) in files {
+            let Some(base_offset) = name.strip_suffix(ending) else {
+                continue;
+            };
+            let index = files.get(&format!("{base_offset}.index")).cloned();
+            let base_offset = base_offset.parse().unwrap();
+            let segment = Found {
+                base_offset,
+                log: log.clone(),
+                index: index.filter(|_| !is_swapped_in),
+            };
+            found.insert(base_offset, segment);
+        }
+    }
+    found.into_values().collect()
 }
 
 fn found(choice: u8, rest: &mut Input<'_>) -> Vec<Found> {
@@ -169,18 +225,25 @@ fn found(choice: u8, rest: &mut Input<'_>) -> Vec<Found> {
     found
 }
 
-fn path(directory: &Path, base_offset: i64, suffix: &str) -> PathBuf {
-    directory.join("t-0").join(format!("{base_offset:020}.{suffix}"))
+fn name(base_offset: i64, suffix: &str) -> String {
+    format!("{base_offset:020}.{suffix}")
 }
 
-fn lay_out(directory: &Path, found: &[Found]) {
-    let _ = fs::remove_dir_all(directory.join("t-0"));
-    fs::create_dir(directory.join("t-0")).unwrap();
-    for segment in found {
-        fs::write(path(directory, segment.base_offset, "log"), &segment.log).unwrap();
-        if let Some(index) = &segment.index {
-            fs::write(path(directory, segment.base_offset, "index"), index).unwrap();
-        }
+fn files(found: &[Found]) -> impl Iterator<Item = (String, &[u8])> {
+    found.iter().flat_map(|segment| {
+        let log = (name(segment.base_offset, "log"), &*segment.log);
+        let index = segment.index.as_deref();
+        let index = index.map(|index| (name(segment.base_offset, "index"), index));
+        [Some(log), index].into_iter().flatten()
+    })
+}
+
+fn lay_out<'a>(directory: &Path, files: impl IntoIterator<Item = (String, &'a [u8])>) {
+    let partition = directory.join("t-0");
+    let _ = fs::remove_dir_all(&partition);
+    fs::create_dir(&partition).unwrap();
+    for (name, content) in files {
+        fs::write(partition.join(name), content).unwrap();
     }
 }
 
@@ -230,7 +293,7 @@ fn left(found: &[Found], keeps: fn(&[u8]) -> bool) -> Vec<Left> {
 fn seen(log: &Log) -> Seen {
     let segments = log.segments().unwrap();
     let content = |base_offset: i64, len: u64| {
-        let content = fs::read(path(log.directory(), base_offset, "log")).unwrap();
+        let content = fs::read(log.directory().join("t-0").join(name(base_offset, "log"))).unwrap();
         assert_eq!(content.len() as u64, len, "nothing comes after the messages");
         (base_offset, content)
     };

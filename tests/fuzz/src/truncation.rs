@@ -18,6 +18,7 @@ use gregor::protocol::decode_request;
 use gregor::types::TopicPartition;
 
 use super::fixtures;
+use super::fixtures::NamedSegment;
 use super::group_offsets;
 use super::messages::UNFOLDED;
 use super::messages::bounds;
@@ -35,17 +36,22 @@ use super::znodes;
 /// Bytes of the mark behind the last block of LZ4.
 const LZ4_END: usize = 4;
 
+/// Every byte is a place to cut long indexes at as far as their entries, if there are any, can reach.
+const NEAR: usize = 128;
+/// Beyond, where there is nothing but zeros, one of so many bytes is.
+const FAR_APART: usize = 256 << 10;
+
 /// A fixture.
 pub struct Whole {
-    /// Its bytes.
-    pub len: usize,
-    /// Panics unless it is at so many bytes what it must be.
+    /// The places at which it can be cut: its bytes, unless most of them are alike.
+    pub places: usize,
+    /// Panics unless it is what it must be, cut there.
     pub cut: Box<dyn Fn(usize)>,
 }
 
 fn whole(bytes: Vec<u8>, cut: impl Fn(&[u8]) + 'static) -> Whole {
     Whole {
-        len: bytes.len(),
+        places: bytes.len(),
         cut: Box::new(move |len| cut(&bytes[..len])),
     }
 }
@@ -65,9 +71,9 @@ macro_rules! kinds {
 }
 
 /// All of them.
-pub const KINDS: [Kind; 10] = kinds![
-    cut_frames cut_requests cut_responses cut_sets cut_wrappers cut_segments cut_indexes cut_checkpoints cut_znodes
-    cut_group_offsets
+pub const KINDS: [Kind; 13] = kinds![
+    cut_frames cut_requests cut_responses cut_sets cut_wrappers cut_segments cut_indexes cut_long_indexes cut_swaps
+    cut_leftovers cut_checkpoints cut_znodes cut_group_offsets
 ];
 
 fn once<T: Ord>(all: impl IntoIterator<Item = T>) -> BTreeSet<T> {
@@ -186,20 +192,18 @@ fn cut_wrappers(folder: &Path) -> Vec<Whole> {
     values.collect()
 }
 
-fn found(folder: &Path) -> Vec<Found> {
-    let segments = once(fixtures::named_segments(folder)).into_iter();
-    let found = segments.map(|(base_offset, log, index)| Found {
+fn found(segments: Vec<NamedSegment>) -> impl Iterator<Item = Found> {
+    let segments = once(segments).into_iter();
+    segments.map(|(base_offset, log, index)| Found {
         base_offset,
         log,
         index,
-    });
-    found.collect()
+    })
 }
 
 /// Messages of a segment whose index is whole.
 fn cut_segments(folder: &Path) -> Vec<Whole> {
-    let found = found(folder).into_iter();
-    let found = found.map(|found| {
+    let found = found(fixtures::named_segments(folder)).map(|found| {
         whole(found.log.clone(), move |cut| {
             recovery::is_prefix(&Found {
                 log: cut.to_vec(),
@@ -212,16 +216,61 @@ fn cut_segments(folder: &Path) -> Vec<Whole> {
 
 /// The index of a segment whose messages are whole: all of them stay.
 fn cut_indexes(folder: &Path) -> Vec<Whole> {
-    let found = found(folder).into_iter();
-    let found = found.filter_map(|found| {
-        Some(whole(found.index.clone()?, move |cut| {
-            recovery::is_prefix(&Found {
-                index: Some(cut.to_vec()),
-                ..found.clone()
-            });
-        }))
+    let found = found(fixtures::named_segments(folder)).filter_map(|found| {
+        let index = found.index.clone()?;
+        Some(whole(index, move |cut| with_index(&found, cut)))
     });
     found.collect()
+}
+
+/// The same of indexes of 10 MiB, as they are while 0.8.2.2 appends.
+fn cut_long_indexes(folder: &Path) -> Vec<Whole> {
+    let found = found(fixtures::packed_segments(folder)).map(|found| {
+        let index = found.index.clone().unwrap();
+        assert!(index[NEAR..].iter().all(|byte| *byte == 0));
+        // One byte more each time: not every place is between two entries.
+        let far = (NEAR..index.len()).step_by(FAR_APART).zip(0..);
+        let places: Vec<usize> = (0..NEAR).chain(far.map(|(place, more)| place + more)).collect();
+        Whole {
+            places: places.len(),
+            cut: Box::new(move |place| with_index(&found, &index[..places[place]])),
+        }
+    });
+    found.collect()
+}
+
+fn with_index(found: &Found, index: &[u8]) {
+    recovery::is_prefix(&Found {
+        base_offset: found.base_offset,
+        log: found.log.clone(),
+        index: Some(index.to_vec()),
+    });
+}
+
+/// A compacted segment that takes the place of the one of its name: whatever is whole of it, and what comes after it.
+fn cut_swaps(folder: &Path) -> Vec<Whole> {
+    unfinished(folder, |name| name.ends_with(".log.swap"))
+}
+
+/// Files whose content makes no difference any more: their names are enough for them to go.
+fn cut_leftovers(folder: &Path) -> Vec<Whole> {
+    unfinished(folder, |name| !name.ends_with(".log.swap"))
+}
+
+fn unfinished(folder: &Path, wanted: fn(&str) -> bool) -> Vec<Whole> {
+    let partitions = fixtures::unfinished(folder).into_iter();
+    let all = partitions.flat_map(|(files, names)| {
+        let names = names.into_iter().filter(move |name| wanted(name));
+        names.map(move |name| {
+            let files = files.clone();
+            whole(files[&name].clone(), move |cut| {
+                let mut files = files.clone();
+                files.insert(name.clone(), cut.to_vec());
+                recovery::is_finished(&files);
+            })
+        })
+    });
+    all.collect()
 }
 
 /// Nothing is known, or everything that is on whole lines; of a number at the end its first digits.
