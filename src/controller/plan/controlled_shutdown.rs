@@ -64,6 +64,7 @@ mod tests {
     use crate::controller::ElectionPolicy;
     use crate::controller::plan::testing::cluster;
     use crate::controller::plan::testing::decided;
+    use crate::controller::plan::testing::leaders;
     use crate::controller::plan::testing::led_by;
     use crate::controller::plan::testing::partition;
     use crate::controller::plan::testing::set;
@@ -120,12 +121,7 @@ mod tests {
         ] {
             state.policy = policy;
             let plan = controlled_shutdown(&state, BrokerId(1));
-            let leaders: Vec<_> = plan
-                .decisions
-                .iter()
-                .filter_map(|decision| decision.leadership.leader)
-                .collect();
-            assert_eq!(leaders, expected.map(BrokerId), "{policy:?}");
+            assert_eq!(leaders(&plan), expected.map(BrokerId), "{policy:?}");
         }
     }
 }

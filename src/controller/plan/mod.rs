@@ -169,6 +169,14 @@ pub(crate) mod testing {
         }
     }
 
+    /// Who shall lead, in the order of the decisions.
+    pub(crate) fn leaders(plan: &Plan) -> Vec<BrokerId> {
+        let decisions = plan.decisions.iter();
+        decisions
+            .filter_map(|decision| decision.leadership.leader)
+            .collect()
+    }
+
     impl ClusterState {
         /// Adds a partition with its replicas and leadership.
         pub(crate) fn with(mut self, number: i32, replicas: &[i32], leadership: Option<Leadership>) -> Self {

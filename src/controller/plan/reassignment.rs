@@ -196,6 +196,7 @@ mod tests {
     use crate::controller::plan::testing::cluster;
     use crate::controller::plan::testing::decided;
     use crate::controller::plan::testing::ids;
+    use crate::controller::plan::testing::leaders;
     use crate::controller::plan::testing::led_by;
     use crate::controller::plan::testing::partition;
     use crate::controller::state::Deletion;
@@ -267,12 +268,7 @@ mod tests {
         ] {
             state.policy = policy;
             let plan = reassignments(&state);
-            let leaders: Vec<_> = plan
-                .decisions
-                .iter()
-                .filter_map(|decision| decision.leadership.leader)
-                .collect();
-            assert_eq!(leaders, expected.map(BrokerId), "{policy:?}");
+            assert_eq!(leaders(&plan), expected.map(BrokerId), "{policy:?}");
         }
     }
 
