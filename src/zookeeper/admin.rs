@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use zookeeper_client::Client;
 use zookeeper_client::CreateMode;
 
 use crate::types::BrokerId;
@@ -15,6 +17,7 @@ use crate::zookeeper::Watched;
 use crate::zookeeper::paths;
 use crate::zookeeper::pipeline::pipelined;
 use crate::zookeeper::records::wishes;
+use crate::zookeeper::transactions::in_transactions;
 
 /// The replicas that partitions shall have, the preferred leader first.
 pub type Reassignments = BTreeMap<TopicPartition, Vec<BrokerId>>;
@@ -124,11 +127,31 @@ impl Store {
     }
 
     async fn delete_all(&self, paths: impl Iterator<Item = String>) -> Result<(), Error> {
-        let deletes = paths.map(|path| {
+        let paths: Vec<String> = paths.collect();
+        let together = |paths| {
+            let store = self.clone();
+            async move { store.delete_together(paths).await }
+        };
+        let alone = |path: String| {
             let store = self.clone();
             async move { store.delete(&path, None).await }
-        });
-        pipelined(deletes).await.into_iter().collect()
+        };
+        let results = in_transactions(&paths, together, alone).await;
+        results.into_iter().collect()
+    }
+
+    /// All of them, or none if one is not there or has children.
+    async fn delete_together(&self, paths: Vec<String>) -> Result<Vec<()>, Error> {
+        let (name, paths) = (paths.first().cloned().unwrap_or_default(), &paths);
+        let transaction = |client: Arc<Client>| async move {
+            let mut writer = client.new_multi_writer();
+            for path in paths {
+                writer.add_delete(path, None)?;
+            }
+            writer.commit().await?;
+            Ok(vec![(); paths.len()])
+        };
+        self.call(&name, Retry::Safe, transaction).await
     }
 
     async fn delete_trees(&self, roots: Vec<String>) -> Result<(), Error> {

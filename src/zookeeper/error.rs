@@ -126,6 +126,16 @@ impl Error {
         }
     }
 
+    /// The same again, if it says nothing about a node: whatever else is asked for meets it, too.
+    pub(super) fn repeated(&self) -> Option<Self> {
+        match self {
+            Self::SessionLost => Some(Self::SessionLost),
+            Self::Unavailable { path } => Some(Self::Unavailable { path: path.clone() }),
+            Self::Fenced { path } => Some(Self::Fenced { path: path.clone() }),
+            _ => None,
+        }
+    }
+
     pub(super) fn corrupt(path: &str, problem: impl Into<String>) -> Self {
         Self::Corrupt {
             path: path.to_owned(),

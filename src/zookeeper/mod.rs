@@ -2,8 +2,9 @@
 //!
 //! A [`Store`] belongs to one session and is useless after it; [`Sessions`] hands out the next one. Every call is
 //! bounded in time, also while ZooKeeper is away: it ends in [`Error::Unavailable`] or [`Error::SessionLost`].
-//! Only operations that ZooKeeper 3.4 knows are used: plain creates, one-shot watches, and transactions of a check and
-//! a write. What concerns many nodes is as many operations, sent without waiting for each: it may be done in part.
+//! Only operations that ZooKeeper 3.4 knows are used: plain creates, one-shot watches, and transactions. What concerns many
+//! nodes is many operations, sent without waiting for each: it may be done in part. Writes and deletions share transactions;
+//! the client's creations in a transaction are of a kind that 3.4 does not know.
 
 mod admin;
 mod brokers;
@@ -19,6 +20,7 @@ pub mod records;
 mod servers;
 mod session;
 mod topics;
+mod transactions;
 mod watch;
 
 use std::fmt;
@@ -41,6 +43,7 @@ pub use self::brokers::Waiting;
 pub use self::controller::ControllerRegistration;
 pub use self::controller::Election;
 pub use self::error::Error;
+pub use self::partitions::ChangedPartition;
 pub use self::partitions::NewPartition;
 pub use self::records::Assignment;
 pub use self::records::BrokerRegistration;

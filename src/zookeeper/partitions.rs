@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use zookeeper_client::Client;
 use zookeeper_client::CreateMode;
+use zookeeper_client::MultiWriteError;
 use zookeeper_client::MultiWriteResult;
 
 use crate::types::TopicPartition;
@@ -17,9 +18,13 @@ use crate::zookeeper::Versioned;
 use crate::zookeeper::Watched;
 use crate::zookeeper::paths;
 use crate::zookeeper::pipeline::pipelined;
+use crate::zookeeper::transactions::in_transactions;
 
 /// A partition and the state it starts with.
 pub type NewPartition = (TopicPartition, PartitionState);
+
+/// A partition, the state it shall have, and the version of the one it has.
+pub type ChangedPartition = (TopicPartition, Versioned<PartitionState>);
 
 impl Store {
     /// The state of a partition; `None` if it has none yet.
@@ -154,83 +159,106 @@ impl Store {
         state: &PartitionState,
         version: i32,
     ) -> Result<i32, Error> {
-        let path = paths::partition_state(partition);
-        let data = state.encode();
-        match self
-            .write(&path, data.as_bytes(), Some(version), Retry::Safe)
-            .await
-        {
-            Err(Error::Conflict { path }) => match self.readable_state(partition).await? {
-                Some(found) if found.value == *state => Ok(found.version),
-                _ => Err(Error::Conflict { path }),
-            },
-            result => result,
-        }
+        let state = Versioned {
+            value: state.clone(),
+            version,
+        };
+        self.set_alone((partition.clone(), state), None).await
     }
 
     /// Changes the states of many partitions, each at its version; results in their order.
-    pub async fn set_partition_states(
-        &self,
-        partitions: &[(TopicPartition, Versioned<PartitionState>)],
-    ) -> Vec<Result<i32, Error>> {
-        let writes = partitions.iter().cloned().map(|(partition, state)| {
-            let store = self.clone();
-            async move {
-                store
-                    .set_partition_state(&partition, &state.value, state.version)
-                    .await
-            }
-        });
-        pipelined(writes).await
+    pub async fn set_partition_states(&self, partitions: &[ChangedPartition]) -> Vec<Result<i32, Error>> {
+        self.set_all(partitions, None).await
     }
 
     /// Changes the states of many partitions, each at its version; results in their order. Only the controller whose
     /// term began at this version of the epoch may: [`Error::Fenced`] for one that was replaced.
     pub async fn decide_partition_states(
         &self,
-        partitions: &[(TopicPartition, Versioned<PartitionState>)],
+        partitions: &[ChangedPartition],
         epoch_version: i32,
     ) -> Vec<Result<i32, Error>> {
-        let writes = partitions.iter().cloned().map(|(partition, state)| {
-            let store = self.clone();
-            async move {
-                store
-                    .decide_partition_state(&partition, &state, epoch_version)
-                    .await
-            }
-        });
-        pipelined(writes).await
+        self.set_all(partitions, Some(epoch_version)).await
     }
 
-    async fn decide_partition_state(
+    async fn set_all(&self, partitions: &[ChangedPartition], term: Option<i32>) -> Vec<Result<i32, Error>> {
+        let together = |partitions: Vec<ChangedPartition>| {
+            let store = self.clone();
+            async move { store.set_together(&partitions, term).await }
+        };
+        let alone = |partition: ChangedPartition| {
+            let store = self.clone();
+            async move { store.set_alone(partition, term).await }
+        };
+        in_transactions(partitions, together, alone).await
+    }
+
+    async fn set_alone(&self, changed: ChangedPartition, term: Option<i32>) -> Result<i32, Error> {
+        match self.set_together(std::slice::from_ref(&changed), term).await {
+            Err(Error::Conflict { path }) => {
+                let (partition, wanted) = changed;
+                match self.readable_state(&partition).await? {
+                    Some(found) if found.value == wanted.value => Ok(found.version),
+                    _ => Err(Error::Conflict { path }),
+                }
+            }
+            versions => Ok(versions?.into_iter().next().unwrap_or_default()),
+        }
+    }
+
+    /// Changes the states of all of them, or of none. `term` is the version of the controller's epoch that must be the
+    /// present one.
+    async fn set_together(
         &self,
-        partition: &TopicPartition,
-        state: &Versioned<PartitionState>,
-        epoch_version: i32,
-    ) -> Result<i32, Error> {
-        let path = paths::partition_state(partition);
-        let data = state.value.encode();
-        let (path, data) = (path.as_str(), data.as_bytes());
+        partitions: &[ChangedPartition],
+        term: Option<i32>,
+    ) -> Result<Vec<i32>, Error> {
+        let writes: Vec<(String, String, i32)> = partitions
+            .iter()
+            .map(|(partition, state)| {
+                let path = paths::partition_state(partition);
+                (path, state.value.encode(), state.version)
+            })
+            .collect();
+        let writes = &writes;
         let transaction = |client: Arc<Client>| async move {
-            let mut writer = client.new_check_writer(paths::CONTROLLER_EPOCH, Some(epoch_version))?;
-            writer.add_set_data(path, data, Some(state.version))?;
-            let results = writer.commit().await?;
-            match results.as_slice() {
-                [MultiWriteResult::SetData { stat }] => Ok(stat.version),
-                _ => Err(zookeeper_client::Error::RuntimeInconsistent),
+            let mut writer = client.new_multi_writer();
+            if let Some(version) = term {
+                writer.add_check_version(paths::CONTROLLER_EPOCH, version)?;
+            }
+            for (path, data, version) in writes {
+                writer.add_set_data(path, data.as_bytes(), Some(*version))?;
+            }
+            match writer.commit().await {
+                Ok(results) => versions(results, writes.len()),
+                Err(MultiWriteError::OperationFailed { index: 0, .. }) if term.is_some() => Err(REPLACED),
+                Err(error) => Err(error.into()),
             }
         };
-        match self.call(path, Retry::Safe, transaction).await {
-            // The client's word for a check that did not hold.
-            Err(Error::Refused {
-                path,
-                source: zookeeper_client::Error::RuntimeInconsistent,
-            }) => Err(Error::Fenced { path }),
-            Err(Error::Conflict { path }) => match self.readable_state(partition).await? {
-                Some(found) if found.value == state.value => Ok(found.version),
-                _ => Err(Error::Conflict { path }),
-            },
+        let first = writes.first().map_or(paths::ROOT, |(path, ..)| path);
+        match self.call(first, Retry::Safe, transaction).await {
+            Err(Error::Refused { path, source }) if source == REPLACED => Err(Error::Fenced { path }),
             result => result,
         }
+    }
+}
+
+/// Stands for a check of the epoch that failed, until it becomes an error of ours; no server sends it for a write.
+const REPLACED: zookeeper_client::Error = zookeeper_client::Error::RuntimeInconsistent;
+
+/// The new versions, as many as nodes were written.
+fn versions(results: Vec<MultiWriteResult>, count: usize) -> Result<Vec<i32>, zookeeper_client::Error> {
+    let versions: Vec<i32> = results
+        .into_iter()
+        .filter_map(|result| match result {
+            MultiWriteResult::SetData { stat } => Some(stat.version),
+            _ => None,
+        })
+        .collect();
+    if versions.len() == count {
+        Ok(versions)
+    } else {
+        let problem = format!("{} of {count} writes were answered", versions.len());
+        Err(zookeeper_client::Error::UnexpectedError(problem))
     }
 }

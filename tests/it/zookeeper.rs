@@ -63,6 +63,14 @@ impl Corner {
         }
     }
 
+    /// All of a server that belongs to one test.
+    fn alone(version: Version) -> Self {
+        Self {
+            server: Arc::new(ZooKeeper::start(version)),
+            chroot: "/all".to_owned(),
+        }
+    }
+
     fn config(&self) -> Config {
         Config::new(format!("{}{}", self.server.address(), self.chroot))
     }

@@ -54,6 +54,8 @@ against_both_releases!(
     thousands_of_partition_states_keep_their_order,
     wishes_are_read_and_taken_away,
     a_deleted_topic_leaves_nothing,
+    many_changes_share_transactions,
+    many_deletions_share_transactions,
     topics_have_assignments_and_settings,
     config_changes_come_in_order_and_once,
     what_is_served_shows_and_vanishes,
@@ -637,6 +639,99 @@ async fn a_deleted_topic_leaves_nothing(version: Version) {
         }
     }
     assert!(store.topics().await.unwrap().is_empty());
+    sessions.close().await;
+}
+
+/// How many transactions the server has seen, this question included.
+async fn transactions(client: &Client) -> i64 {
+    let options = CreateMode::PersistentSequential.with_acls(Acls::anyone_all());
+    let (_, sequence) = client.create("/transactions-", b"", &options).await.unwrap();
+    let path = format!("/transactions-{sequence}");
+    client.check_stat(&path).await.unwrap().unwrap().czxid
+}
+
+/// Partitions of the topics whose transactions are counted.
+const COUNTED: i32 = 500;
+
+/// A topic of so many partitions with their states, on a server of its own: what others do would be counted, too.
+async fn counted_topic(version: Version) -> (Corner, Sessions) {
+    let corner = Corner::alone(version);
+    let sessions = corner.sessions().await;
+    let store = current(&sessions).await;
+    let assignment = (0..COUNTED).map(|number| (number, ids(&[1]))).collect();
+    store
+        .create_topic("t", &assignment, &BTreeMap::new())
+        .await
+        .unwrap();
+    let new: Vec<_> = (0..COUNTED)
+        .map(|number| (partition("t", number), state(1, 0, &[1])))
+        .collect();
+    for created in soon("created", store.create_partition_states(&new)).await {
+        created.unwrap();
+    }
+    (corner, sessions)
+}
+
+async fn many_changes_share_transactions(version: Version) {
+    let (corner, sessions) = counted_topic(version).await;
+    let (client, store) = (corner.client().await, current(&sessions).await);
+    let epoch = store.next_controller_epoch().await.unwrap();
+    let changed = |version: i32| -> Vec<_> {
+        let value = state(1, version + 1, &[1]);
+        let state = Versioned { value, version };
+        (0..COUNTED)
+            .map(|number| (partition("t", number), state.clone()))
+            .collect()
+    };
+
+    let before = transactions(&client).await;
+    for decided in soon(
+        "decided",
+        store.decide_partition_states(&changed(0), epoch.version),
+    )
+    .await
+    {
+        assert_eq!(decided.unwrap(), 1);
+    }
+    for written in soon("written", store.set_partition_states(&changed(1))).await {
+        assert_eq!(written.unwrap(), 2);
+    }
+    let counted = transactions(&client).await - before;
+    assert!(counted < 30, "{counted} for two changes of {COUNTED} partitions");
+
+    // Somebody else's change concerns its own partition only, whether it is another one or the same.
+    let path = |number: i32| format!("/brokers/topics/t/partitions/{number}/state");
+    put(&client, &path(7), &state(9, 9, &[1]).encode()).await;
+    put(&client, &path(8), &state(1, 3, &[1]).encode()).await;
+    client.delete(&path(9), None).await.unwrap();
+    let results = soon(
+        "decided",
+        store.decide_partition_states(&changed(2), epoch.version),
+    )
+    .await;
+    for (number, result) in (0..COUNTED).zip(results) {
+        match number {
+            7 => assert!(matches!(result, Err(Error::Conflict { .. })), "{result:?}"),
+            9 => assert!(matches!(result, Err(Error::NotFound { .. })), "{result:?}"),
+            _ => assert_eq!(result.unwrap(), 3, "{number}"),
+        }
+    }
+    sessions.close().await;
+}
+
+async fn many_deletions_share_transactions(version: Version) {
+    let (corner, sessions) = counted_topic(version).await;
+    let (client, store) = (corner.client().await, current(&sessions).await);
+    store.request_topic_deletion("t").await.unwrap();
+    // One that is gone already takes none of the others with it.
+    client.delete("/config/topics/t", None).await.unwrap();
+    let before = transactions(&client).await;
+    soon("deleted", store.delete_topics(&["t"])).await.unwrap();
+    // Two nodes of each partition, and the topic's own.
+    let counted = transactions(&client).await - before;
+    assert!(counted < 50, "{counted} for {COUNTED} partitions");
+    assert!(store.topics().await.unwrap().is_empty());
+    assert!(store.topic_deletions().await.unwrap().is_empty());
     sessions.close().await;
 }
 
