@@ -74,7 +74,7 @@ impl Default for ListenerConfig {
             port: 9092,
             backlog: 4096,
             send_buffer_bytes: Some(100 << 10),
-            receive_buffer_bytes: Some(100 << 10),
+            receive_buffer_bytes: None,
             max_request_bytes: 100 << 20,
             max_idle: Duration::from_secs(600),
             max_connections_per_ip: usize::MAX,
