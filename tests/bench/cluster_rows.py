@@ -1,17 +1,20 @@
 """What is measured of three brokers together: replication, and what becomes of the others when one is killed."""
 
-import os
 import time
 
 import lag
 import wire
 from processes import Client
+from processes import settle
 from processes import wait_until
+from rows import OVERHEAD
 from rows import PERCENTILES
 from rows import Scaled
 
 #: Bytes of a value, and how many messages of them take seconds.
 SIZES = [(100, 2_000_000), (1024, 300_000)]
+#: Of each partition, but where there are many.
+REPLICAS = 3
 #: Partitions of each topic where there are many.
 EACH = 1000
 
@@ -39,7 +42,7 @@ class ClusterBench(Scaled):
 
     def load(self, row, topic, size, messages, acks):
         cluster = self.cluster
-        os.sync()  # what earlier rows left to be written is not this one's
+        settle(REPLICAS * messages * (size + OVERHEAD))
         cluster.reset_peak()
         spent = cluster.cpu()
         with lag.watched(cluster, topic) as lags:
@@ -60,7 +63,7 @@ class ClusterBench(Scaled):
         """One message a request; the consumer gets what all replicas have."""
         topic = f"pace{rate}-1"
         self.cluster.create(topic)
-        os.sync()
+        settle(REPLICAS * messages * (100 + OVERHEAD))
         found = Client.run("pace", self.cluster.port, topic, rate, 100, messages, "acks=-1", "read=true")
         for row, values in [("acknowledged", found[:3]), ("end to end", found[3:])]:
             for metric, value in zip(PERCENTILES, values):

@@ -1,11 +1,11 @@
 """What is measured: groups of rows, each run against one broker, each giving numbers by metric."""
 
-import os
 import time
 from statistics import fmean
 
 import wire
 from processes import Client
+from processes import settle
 
 #: Unit and whether more of it is better, by metric.
 METRICS = {
@@ -36,6 +36,8 @@ METRICS = {
 MESSAGES_AT_REST = 1000
 #: Bytes of a value, and how many messages of them take seconds.
 SIZES = [(100, 5_000_000), (1024, 1_500_000)]
+#: What a message takes besides its value, and what else a broker writes for it, at most.
+OVERHEAD = 40
 PERCENTILES = ["p50 µs", "p99 µs", "p99.9 µs"]
 
 
@@ -81,7 +83,7 @@ class Bench(Scaled):
         """A client that goes as fast as it can; what it found, by metric, which is recorded if there is a row."""
         self.broker.create(topic)
         partitions, process = self.broker.partitions(topic), self.broker.process
-        os.sync()  # what earlier rows left to be written is not this one's
+        settle(messages * (size + OVERHEAD) if command == "produce" else 0)
         process.reset_peak()
         spent = process.cpu()
         rate, client = Client.run(command, self.broker.port, topic, partitions, size, messages, *settings)
@@ -134,7 +136,7 @@ class Bench(Scaled):
     def pace(self, row, topic, rate, messages, *settings):
         self.broker.create(topic)
         messages = self.count(messages, 200)
-        os.sync()
+        settle(messages * (100 + OVERHEAD))
         spent = self.broker.process.cpu()
         found = Client.run("pace", self.broker.port, topic, rate, 100, messages, *settings)
         spent = self.broker.process.cpu() - spent
@@ -149,8 +151,8 @@ class Bench(Scaled):
         self.ask(64, 4, requests, "64 connections, 1 request in flight each")
 
     def ask(self, connections, seconds, requests, row):
-        os.sync()
         process, seconds = self.broker.process, self.seconds(seconds)
+        settle(256 << 20)
         spent = process.cpu()
         (rate, *percentiles), answer = Client.connections(self.broker.port, connections, seconds, requests)
         spent = process.cpu() - spent
@@ -248,7 +250,7 @@ class Bench(Scaled):
         broker.create(topic, ["segment.bytes=2000000000"])
         self.load(None, "produce", topic, 1024, self.count(10 * (1 << 30) / message))
         broker.kill()  # waiting for the end of its session is not recovery
-        os.sync()  # neither is what was left to be written
+        settle(0)  # neither is what was left to be written
         # What was flushed in time would not be checked.
         (broker.folder / "data/recovery-point-offset-checkpoint").unlink(missing_ok=True)
         size = sum(file.stat().st_size for file in broker.folder.glob(f"data/{topic}-*/*.log"))
