@@ -95,7 +95,7 @@ impl<H: Handler> Connection<H> {
             input: FrameBuffer::new(shared.request_bytes_max),
             leave: Leave::new(&shared.memory),
             answers: Answers::new(&shared.memory.answering, shared.connections.unanswered.clone()),
-            pace: Pace::new(),
+            pace: Pace::from(now),
             outgoing: Outgoing::default(),
             over: Vec::new(),
             read_at: now,
@@ -283,14 +283,20 @@ impl<H: Handler> Connection<H> {
         let event = tokio::select! {
             biased;
             () = self.answers.advance(), if self.answers.is_waiting() => Event::Advanced,
+            // Before what comes in: a client that never pauses is to hear of it, too.
+            () = &mut self.stop, if self.ending.is_none() => Event::Stop,
             incoming = incoming(&mut self.socket, &mut self.input, &mut self.leave, watched) => {
                 Event::Incoming(incoming)
             }
             () = &mut self.timer => Event::Timer,
-            () = &mut self.stop, if self.ending.is_none() => Event::Stop,
         };
         match event {
-            Event::Advanced | Event::Incoming(Ok(Incoming::Leave)) => {}
+            Event::Advanced => {
+                if self.resting && self.has_charged_answers() {
+                    self.end_rest();
+                }
+            }
+            Event::Incoming(Ok(Incoming::Leave)) => {}
             Event::Incoming(Ok(Incoming::Read(0))) => self.ending = Some(ClosedBecause::Client),
             Event::Incoming(Ok(Incoming::Read(bytes))) => self.note_read(bytes),
             Event::Incoming(Ok(Incoming::HungUp)) => return Err(ClosedBecause::Client),
@@ -308,12 +314,17 @@ impl<H: Handler> Connection<H> {
         if let Some(bytes) = self.input.wishes(self.leave.charged()) {
             self.leave.wish(bytes);
         }
-        self.pace.note_read(bytes);
         self.read_at = Instant::now();
         if self.resting {
-            self.resting = false;
-            self.set_timer();
+            self.end_rest();
         }
+        self.pace.note_read(bytes);
+    }
+
+    fn end_rest(&mut self) {
+        self.resting = false;
+        self.pace.begin(Instant::now());
+        self.set_timer();
     }
 
     /// The timer fired: gives the buffer back if it was not needed lately.
@@ -353,14 +364,11 @@ impl<H: Handler> Connection<H> {
     /// Ends the connection if it has been idle for too long, or slow while others wait for memory that it holds.
     fn tick(&mut self) -> Result<(), ClosedBecause> {
         self.check_idle()?;
-        let holds_up = self.holds_up();
-        if self.leave.is_waiting() {
-            self.pace.forgive();
-        }
-        if self
-            .pace
-            .is_too_slow(holds_up, self.outgoing.len(), Instant::now())
-        {
+        let (holds_up, now) = (self.holds_up(), Instant::now());
+        let waits_for_us = self.answers.is_waiting() && self.outgoing.is_empty();
+        if self.leave.is_waiting() || (waits_for_us && holds_up == HoldsUp::Nobody) {
+            self.pace.begin(now);
+        } else if self.pace.is_too_slow(holds_up, self.outgoing.len(), now) {
             tracing::debug!("{}: slow, while others wait for memory", self.peer);
             return Err(ClosedBecause::Slow);
         }

@@ -96,6 +96,8 @@ impl Leave {
             if !self.take_up(want, None) {
                 return false;
             }
+            // What was asked for is here without an answer: whoever waits behind that question gets it now.
+            self.asked = None;
         }
         true
     }
@@ -177,5 +179,49 @@ impl Leave {
     /// Whether it waits for others to give something back.
     pub(super) fn is_waiting(&self) -> bool {
         self.asked.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::metrics::Level;
+    use crate::net::budget::Budget;
+
+    const SOON: Duration = Duration::from_secs(10);
+    const NEVER: Duration = Duration::from_millis(20);
+    const ALL: usize = 1 << 20;
+
+    #[tokio::test]
+    async fn who_got_memory_without_an_answer_is_in_nobodys_way() {
+        let budget = || Budget::new(ALL, Level::default());
+        let memory = Memory {
+            reading: budget(),
+            answering: budget(),
+        };
+        let mut others = Charge::new(&memory.reading);
+        others.set(ALL);
+        let exception = Arc::clone(&memory.reading).room().await;
+        assert!(exception.is_some());
+        let mut input = FrameBuffer::new(ALL);
+        let frame = [&100_000_i32.to_be_bytes()[..], &[0; 50_000]].concat();
+        input.room(ALL).extend_from_slice(&frame);
+        let mut leave = Leave::new(&memory);
+        let wanted = leave.wants(&input).unwrap();
+        assert!(timeout(NEVER, leave.ask(wanted)).await.is_err());
+        assert!(memory.reading.is_short());
+
+        others.set(0);
+        assert!(leave.get(&input));
+        assert!(!leave.is_waiting());
+        assert!(!memory.reading.is_short());
+        others.set(ALL);
+        drop(exception);
+        let next = timeout(SOON, Arc::clone(&memory.reading).room()).await;
+        assert!(next.unwrap().is_some(), "the exception is nobody's");
     }
 }

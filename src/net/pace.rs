@@ -36,11 +36,12 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new() -> Self {
+    /// Of one that begins to send and to read now.
+    pub(super) fn from(now: Instant) -> Self {
         Self {
             read: 0,
             unread: 0,
-            looked_at: Instant::now(),
+            looked_at: now,
             slow_since: None,
         }
     }
@@ -48,6 +49,11 @@ impl Pace {
     /// Bytes came from it.
     pub(super) fn note_read(&mut self, bytes: usize) {
         self.read += u64::try_from(bytes).unwrap_or(0);
+    }
+
+    /// Nothing was expected of it until now.
+    pub(super) fn begin(&mut self, now: Instant) {
+        *self = Self::from(now);
     }
 
     /// Whether it has been too slow for too long. To be asked about every second.
@@ -67,11 +73,6 @@ impl Pace {
             HoldsUp::Exceptionally => slow_for >= SLOW_EXCEPTION_MAX,
         }
     }
-
-    /// It is not to blame for what came so far: it could not have sent more.
-    pub(super) fn forgive(&mut self) {
-        self.slow_since = None;
-    }
 }
 
 #[cfg(test)]
@@ -80,8 +81,8 @@ mod tests {
 
     #[test]
     fn only_who_holds_others_up_for_a_while_is_too_slow() {
-        let mut pace = Pace::new();
         let mut now = Instant::now();
+        let mut pace = Pace::from(now);
         let mut look = |read: usize, holds_up: HoldsUp, unread: u64| {
             now += Duration::from_secs(1);
             pace.note_read(read);
@@ -99,5 +100,20 @@ mod tests {
         assert!(!look(1, HoldsUp::Others, 0), "not yet");
         assert!(look(1, HoldsUp::Exceptionally, 0));
         assert!(look(1, HoldsUp::Others, 0));
+    }
+    #[test]
+    fn what_was_before_it_began_counts_for_nothing() {
+        let mut now = Instant::now();
+        let mut pace = Pace::from(now);
+        now += Duration::from_secs(60);
+        pace.begin(now);
+        pace.note_read(20 << 10);
+        now += Duration::from_secs(1);
+        assert!(
+            !pace.is_too_slow(HoldsUp::Exceptionally, 0, now),
+            "as much as a second asks for"
+        );
+        now += SLOW_MAX;
+        assert!(pace.is_too_slow(HoldsUp::Others, 0, now));
     }
 }

@@ -231,7 +231,10 @@ impl Store {
             }
             match writer.commit().await {
                 Ok(results) => versions(results, writes.len()),
-                Err(MultiWriteError::OperationFailed { index: 0, .. }) if term.is_some() => Err(REPLACED),
+                Err(MultiWriteError::OperationFailed {
+                    index: 0,
+                    source: zookeeper_client::Error::BadVersion | zookeeper_client::Error::NoNode,
+                }) if term.is_some() => Err(REPLACED),
                 Err(error) => Err(error.into()),
             }
         };
