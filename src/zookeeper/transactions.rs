@@ -26,15 +26,22 @@ where
     O: Future<Output = Result<T, Error>> + Send + 'static,
 {
     let transactions = items.chunks(WRITES).map(|items| together(items.to_vec()));
-    let transactions = pipelined(transactions).await;
+    let written = pipelined(transactions).await;
+    let refused = |written: &Result<_, Error>| matches!(written, Err(error) if error.repeated().is_none());
+    let singly = items
+        .chunks(WRITES)
+        .zip(&written)
+        .filter(|(_, written)| refused(written));
+    let singly = singly.flat_map(|(items, _)| items.iter().cloned()).map(alone);
+    let mut singly = pipelined(singly).await.into_iter();
     let mut results = Vec::with_capacity(items.len());
-    for (items, written) in items.chunks(WRITES).zip(transactions) {
+    for (items, written) in items.chunks(WRITES).zip(written) {
         match written {
             Ok(written) => results.extend(written.into_iter().map(Ok)),
-            Err(error) if error.repeated().is_some() => {
-                results.extend(items.iter().filter_map(|_| error.repeated()).map(Err));
-            }
-            Err(_) => results.extend(pipelined(items.iter().cloned().map(&alone)).await),
+            Err(error) => match error.repeated() {
+                Some(_) => results.extend(items.iter().filter_map(|_| error.repeated()).map(Err)),
+                None => results.extend(singly.by_ref().take(items.len())),
+            },
         }
     }
     results
@@ -101,18 +108,23 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_fails_takes_none_with_it() {
-        let (results, _, singles) = written(3 * WRITES, &[WRITES + 3], gone).await;
+        const REFUSED: [usize; 2] = [WRITES + 3, 3 * WRITES];
+        let (results, _, singles) = written(4 * WRITES, &REFUSED, gone).await;
+        assert_eq!(results.len(), 4 * WRITES);
         for (item, result) in results.into_iter().enumerate() {
             match result {
-                Ok(written) => assert_eq!(written, item),
-                Err(Error::NotFound { path }) => assert_eq!(path, format!("/{}", WRITES + 3)),
+                Ok(written) => assert!(written == item && !REFUSED.contains(&item), "{written}, {item}"),
+                Err(Error::NotFound { path }) => {
+                    assert!(
+                        REFUSED.contains(&item) && path == format!("/{item}"),
+                        "{path}, {item}"
+                    );
+                }
                 Err(error) => panic!("{error}"),
             }
         }
-        assert!(
-            singles.into_iter().eq(WRITES..2 * WRITES),
-            "only those of its transaction"
-        );
+        let theirs = (WRITES..2 * WRITES).chain(3 * WRITES..4 * WRITES);
+        assert!(singles.into_iter().eq(theirs), "only those of their transactions");
     }
 
     #[tokio::test]

@@ -722,14 +722,22 @@ async fn many_changes_share_transactions(version: Version) {
 async fn many_deletions_share_transactions(version: Version) {
     let (corner, sessions) = counted_topic(version).await;
     let (client, store) = (corner.client().await, current(&sessions).await);
-    store.request_topic_deletion("t").await.unwrap();
+    let assignment = BTreeMap::from([(0, ids(&[1]))]);
+    store
+        .create_topic("u", &assignment, &BTreeMap::new())
+        .await
+        .unwrap();
+    for topic in ["t", "u"] {
+        store.request_topic_deletion(topic).await.unwrap();
+    }
     // One that is gone already takes none of the others with it.
     client.delete("/config/topics/t", None).await.unwrap();
     let before = transactions(&client).await;
-    soon("deleted", store.delete_topics(&["t"])).await.unwrap();
+    soon("deleted", store.delete_topics(&["t", "u"])).await.unwrap();
     // Two nodes of each partition, and the topic's own.
     let counted = transactions(&client).await - before;
     assert!(counted < 50, "{counted} for {COUNTED} partitions");
+    assert_eq!(client.list_children("/config/topics").await.unwrap(), [""; 0]);
     assert!(store.topics().await.unwrap().is_empty());
     assert!(store.topic_deletions().await.unwrap().is_empty());
     sessions.close().await;
