@@ -6,7 +6,11 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 use std::sync::atomic::AtomicI32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -23,6 +27,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio::time::timeout;
 
 use super::frame::FrameBuffer;
@@ -73,7 +78,7 @@ pub enum CallError {
         /// By whom.
         endpoint: Endpoint,
     },
-    /// The answer took too long. The request may have been carried out.
+    /// Nothing of the answer came for too long. The request may have been carried out.
     #[error("no answer from {endpoint} within {within:?}")]
     Timeout {
         /// From whom.
@@ -99,7 +104,17 @@ pub struct Caller {
     within: Duration,
     next_id: AtomicI32,
     calls: mpsc::Sender<Call>,
+    arrival: Arc<Mutex<Arrival>>,
     task: JoinHandle<()>,
+}
+
+/// What came of answers.
+#[derive(Debug)]
+struct Arrival {
+    /// When the last bytes came.
+    latest: Instant,
+    /// Whether they are the beginning of an answer.
+    partial: bool,
 }
 
 #[derive(Debug)]
@@ -119,7 +134,9 @@ struct Expected {
 }
 
 impl Caller {
-    /// Connects. `within` bounds connecting, which may not take long anyhow, and later each call; `Duration::MAX` is for ever.
+    /// Connects. `within` bounds connecting, which may not take long anyhow, and later how long nothing may come while a call
+    /// waits, as the timeouts of sockets in 0.8.2.2 do: a large answer over a slow network takes what it takes.
+    /// `Duration::MAX` is for ever.
     pub async fn connect(
         endpoint: &Endpoint,
         within: Duration,
@@ -159,8 +176,13 @@ impl Caller {
     ) -> Self {
         let (calls, queue) = mpsc::channel(QUEUE_MAX);
         let peer = endpoint.clone();
+        let arrival = Arc::new(Mutex::new(Arrival {
+            latest: Instant::now(),
+            partial: false,
+        }));
+        let arrived = Arc::clone(&arrival);
         let task = tokio::spawn(async move {
-            if let Err(error) = serve(transport, queue).await {
+            if let Err(error) = serve(transport, queue, &arrived).await {
                 tracing::debug!("{peer}: {error}");
             }
         });
@@ -171,6 +193,7 @@ impl Caller {
             within,
             next_id,
             calls,
+            arrival,
             task,
         }
     }
@@ -183,6 +206,11 @@ impl Caller {
     /// Whether the connection ended, so that every call will fail.
     pub fn is_closed(&self) -> bool {
         self.calls.is_closed()
+    }
+
+    /// Whether part of an answer has come, and more of it is on its way.
+    pub fn is_receiving(&self) -> bool {
+        lock(&self.arrival).partial
     }
 
     /// Sends a request and awaits its answer.
@@ -205,14 +233,23 @@ impl Caller {
             self.calls.send(Call { frame, expected }).await.ok()?;
             answered.await.ok()
         };
-        let answer = timeout(within, exchange).await;
+        let mut exchange = pin!(exchange);
         let endpoint = || self.endpoint.clone();
-        let frame = answer
-            .map_err(|_elapsed| CallError::Timeout {
-                endpoint: endpoint(),
-                within,
-            })?
-            .ok_or_else(|| CallError::Closed { endpoint: endpoint() })?;
+        let mut left = within;
+        let answer = loop {
+            if let Ok(answer) = timeout(left, &mut exchange).await {
+                break answer;
+            }
+            let silent = lock(&self.arrival).latest.elapsed();
+            left = within.saturating_sub(silent);
+            if left.is_zero() {
+                return Err(CallError::Timeout {
+                    endpoint: endpoint(),
+                    within,
+                });
+            }
+        };
+        let frame = answer.ok_or_else(|| CallError::Closed { endpoint: endpoint() })?;
         let decoded = decode_response(frame);
         let (_, response) = decoded.map_err(|source| CallError::BadAnswer {
             endpoint: endpoint(),
@@ -253,6 +290,7 @@ impl Drop for Caller {
 async fn serve(
     transport: impl AsyncRead + AsyncWrite + Unpin,
     mut queue: mpsc::Receiver<Call>,
+    arrival: &Mutex<Arrival>,
 ) -> io::Result<()> {
     let (mut reading, mut writing) = tokio::io::split(transport);
     // The other side is a broker: it may send whatever it was asked for, and nobody counts what that takes.
@@ -281,14 +319,16 @@ async fn serve(
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
                 charged = input.wishes(charged).unwrap_or(charged);
-                hand_out(&mut input, &mut expected)?;
+                let partial = hand_out(&mut input, &mut expected)?;
+                *lock(arrival) = Arrival { latest: Instant::now(), partial };
                 charged = input.lacks(charged).unwrap_or(charged);
             }
         }
     }
 }
 
-fn hand_out(input: &mut FrameBuffer, expected: &mut VecDeque<Expected>) -> io::Result<()> {
+/// Answers whether part of another answer is left.
+fn hand_out(input: &mut FrameBuffer, expected: &mut VecDeque<Expected>) -> io::Result<bool> {
     while let Some(frame) = input.next_frame().map_err(io::Error::other)? {
         let id = frame.first_chunk().map(|id| i32::from_be_bytes(*id));
         match expected.pop_front() {
@@ -299,8 +339,11 @@ fn hand_out(input: &mut FrameBuffer, expected: &mut VecDeque<Expected>) -> io::R
             Some(_) | None => return Err(io::Error::other("an answer that nobody asked for")),
         }
     }
-    input.release();
-    Ok(())
+    Ok(!input.release())
+}
+
+fn lock(arrival: &Mutex<Arrival>) -> MutexGuard<'_, Arrival> {
+    arrival.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod range;
 
 use std::collections::BTreeMap;
 use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ use crate::types::TopicPartition;
 const SETTLE: Duration = Duration::from_millis(5);
 /// but not so many that the first waits longer than this.
 const SETTLE_MAX: Duration = Duration::from_millis(50);
+/// How long orders wait for the rest of an answer that has begun to arrive.
+const REST_MAX: Duration = Duration::from_secs(1);
 /// Bytes of one answer that are asked for at most, as long as that leaves each partition a little; and as many again for
 /// messages that don't fit into that.
 const ANSWER_BYTES: usize = 128 << 20;
@@ -108,12 +111,7 @@ impl Fetcher {
                 wait(next_due(&copies), &mut changes).await;
                 continue;
             };
-            let fetched = tokio::select! {
-                fetched = self.fetch(&mut connection, &request) => Some(fetched),
-                // The answer may take long, and the new partitions are not in it.
-                () = settled(&mut changes) => None,
-            };
-            match fetched {
+            match self.fetch(&mut connection, &request, &mut changes).await {
                 Some(Ok(response)) => {
                     pause = Pause::NONE;
                     self.followed.rate.count(std::time::Instant::now());
@@ -121,34 +119,52 @@ impl Fetcher {
                     self.take(&mut copies, response, connection.as_ref()).await;
                 }
                 Some(Err(error)) => {
-                    connection = None;
                     self.metrics.fetcher_failures.increment(1);
                     if pause == Pause::NONE {
                         tracing::warn!("fetching from broker {}: {error}; trying again", self.leader.id);
                     }
                     wait(Some(Instant::now() + pause.next()), &mut changes).await;
                 }
-                None => connection = None,
+                None => {}
             }
         }
     }
 
+    /// None if orders come before the answer, which may take long, and their partitions are not in it. The connection is
+    /// kept only with an answer: what is on its way is not to be taken for that of another request.
     async fn fetch(
         &self,
         connection: &mut Option<Caller>,
         request: &FetchRequest,
-    ) -> Result<FetchResponse<Bytes>, CallError> {
+        changes: &mut watch::Receiver<u64>,
+    ) -> Option<Result<FetchResponse<Bytes>, CallError>> {
+        let id = format!("ReplicaFetcherThread-{}-{}", self.number, self.leader.id);
         let caller = match connection.take() {
             // One that is closed by now fails: a new one is not to be asked for what follows on what the old one sent.
             Some(caller) => caller,
-            None => {
-                let id = format!("ReplicaFetcherThread-{}-{}", self.number, self.leader.id);
-                Caller::connect(&self.leader, self.config.socket_timeout, Some(&id)).await?
+            None => tokio::select! {
+                connected = Caller::connect(&self.leader, self.config.socket_timeout, Some(&id)) => match connected {
+                    Ok(caller) => caller,
+                    Err(error) => return Some(Err(error)),
+                },
+                () = settled(changes) => return None,
+            },
+        };
+        let answer = {
+            let mut call = pin!(caller.call(request));
+            tokio::select! {
+                answer = &mut call => answer,
+                () = settled(changes) => {
+                    // Not for nothing, lest a follower that is told something all the time never gets a large answer.
+                    let rest = if caller.is_receiving() { REST_MAX } else { Duration::ZERO };
+                    timeout(rest, call).await.ok()?
+                }
             }
         };
-        let answer = caller.call(request).await;
-        *connection = Some(caller);
-        answer
+        if answer.is_ok() {
+            *connection = Some(caller);
+        }
+        Some(answer)
     }
 
     /// Brings the partitions in line with the orders.

@@ -97,6 +97,30 @@ async fn no_answer_in_time_is_a_timeout() {
     assert!(!caller.is_closed());
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_answer_may_take_long_as_long_as_it_comes() {
+    let within = Duration::from_secs(1);
+    let (caller, mut broker) = connected(within);
+    let waiting = call(&caller);
+    let id = read_request(&mut broker).await;
+    assert!(!caller.is_receiving());
+    let frame = [&6_i32.to_be_bytes()[..], &id.to_be_bytes(), &[0, 0]].concat();
+    for byte in &frame {
+        tokio::time::sleep(within * 3 / 4).await;
+        assert!(!waiting.is_finished());
+        broker.write_all(&[*byte]).await.unwrap();
+    }
+    assert!(waiting.await.unwrap().is_ok());
+    assert!(!caller.is_receiving());
+
+    let waiting = call(&caller);
+    read_request(&mut broker).await;
+    broker.write_all(&frame[..5]).await.unwrap();
+    let error = waiting.await.unwrap().unwrap_err();
+    assert!(matches!(error, CallError::Timeout { .. }), "{error}");
+    assert!(caller.is_receiving());
+}
+
 #[tokio::test]
 async fn calls_end_when_the_connection_does() {
     let (caller, mut broker) = connected(LONG);

@@ -5,6 +5,11 @@ use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 
+use bytes::BytesMut;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::*;
@@ -582,6 +587,58 @@ async fn what_was_copied_is_compared_again_after_an_error_and_on_a_new_connectio
             on.holds(0, &["a", "x", "v", "w"])
         })
         .await;
+}
+
+/// The way to a leader over a network that carries so many bytes in so long.
+async fn over_slow_network(leader: &Endpoint, bytes: usize, pause: Duration) -> Endpoint {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port().into();
+    let address = format!("{}:{}", leader.host, leader.port);
+    tokio::spawn(async move {
+        while let Ok((follower, _)) = listener.accept().await {
+            let leader = TcpStream::connect(&address).await.unwrap();
+            let (mut asking, mut answered) = follower.into_split();
+            let (mut answering, mut asked) = leader.into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut asking, &mut asked).await });
+            tokio::spawn(async move {
+                let mut piece = BytesMut::with_capacity(bytes);
+                while matches!(answering.read_buf(&mut piece).await, Ok(1..)) {
+                    sleep(pause).await;
+                    if answered.write_all_buf(&mut piece).await.is_err() {
+                        break;
+                    }
+                    piece = BytesMut::with_capacity(bytes);
+                }
+            });
+        }
+    });
+    Endpoint {
+        port,
+        ..leader.clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_that_never_end_do_not_keep_a_large_answer_from_arriving() {
+    let mut fixture = Fixture::start().await;
+    let pause = Duration::from_millis(10);
+    fixture.endpoint = over_slow_network(&fixture.endpoint, 4 << 10, pause).await;
+    let value = "x".repeat(60 << 10); // takes fifteen pauses
+    fixture.leader.state().logs.insert(0, messages(0, &[&value]));
+    fixture.order(OTHER, 0, &[0]);
+    let mut number = 0;
+    let ordering = async {
+        loop {
+            number += 1;
+            fixture.leader.state().logs.insert(number, messages(0, &["a"]));
+            fixture.order(OTHER, 0, &[number]);
+            sleep(5 * pause).await;
+        }
+    };
+    tokio::select! {
+        () = fixture.until("it is copied", |on| on.end(0) == 1) => {}
+        () = ordering => {}
+    }
 }
 
 /// The answer may come just after an order.
