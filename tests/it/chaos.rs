@@ -21,10 +21,11 @@ use crate::support::Need;
 use crate::support::have;
 use crate::support::lan::Lan;
 
-/// A seed whose first rounds have most kinds of faults: ZooKeeperSplit and Bounce, CutOneWay and Kill, Resignation,
-/// CutFromZooKeeper and ZooKeeperLeader, CutOff, ZooKeeperFrozen, CutFromBrokers and Stop. Meanwhile a topic is created,
-/// deleted, created again and deleted again, and one round is survived with nothing mended.
-const SEED: u64 = 52_775_378;
+/// A seed whose first rounds have all kinds of faults but CutOneWay, Stall and ZooKeeperKilled: Resignation and
+/// CutFromZooKeeper, which is survived with nothing mended; ZooKeeperFrozen and CutFromBrokers; Stop, ZooKeeperSplit and
+/// Bounce; Kill; Freeze, ZooKeeperLeader and CutOff. A topic is created, deleted, created again and deleted again in the
+/// first two, and partitions are reassigned in the third.
+const SEED: u64 = 23_008_577;
 
 /// These rounds.
 const ROUNDS: u64 = 5;

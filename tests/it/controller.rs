@@ -94,6 +94,19 @@ fn create_with(connect: &str, topic: &str, assignment: &str, settings: &[&str]) 
     }
 }
 
+/// Gives a topic more partitions, now so many, with the reference's tool, which chooses their replicas by itself.
+#[track_caller]
+fn add_partitions(connect: &str, topic: &str, partitions: &str) {
+    let mut arguments = vec!["topics", "--zookeeper", connect, "--alter", "--topic", topic];
+    arguments.extend(["--partitions", partitions]);
+    let said = reference::tool(&arguments, b"");
+    assert!(
+        said.text().contains("Adding partitions succeeded!"),
+        "{}",
+        said.account()
+    );
+}
+
 /// What ZooKeeper says about a partition's leadership.
 fn state(connect: &str, topic: &str, partition: usize) -> Option<Value> {
     content(

@@ -2,7 +2,7 @@
 //!
 //! Every partition of every topic that is not being deleted has a leader that accepts messages within `LEADERS`: counted
 //! from when all is mended and the ensemble serves; and where the rest can do without what is away (`is_survived`), before
-//! anything is mended, counted from the last fault, with the time of a session on top.
+//! anything is mended, counted from the last fault: sessions that have to end first are no excuse.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +18,6 @@ use super::number;
 use super::plan::Fault;
 use super::plan::PARTITIONS;
 use super::plan::Round;
-use super::plan::SESSION;
 use super::plan::Wish;
 use super::verdict::Verdict;
 use crate::support::eventually::within;
@@ -177,7 +176,7 @@ impl Rounds {
         self.cluster.ensemble.wait_until_it_serves()?;
         self.cluster.revive()?;
         let leaders = self.leaders(Instant::now(), &[])?;
-        self.judge(&leaders, LEADERS, round);
+        self.judge(&leaders, round);
         self.summary.mended.note(leaders.took, round);
         let progress = self.progress(round)?;
         let mut line = format!(
@@ -276,7 +275,7 @@ impl Rounds {
     /// Every partition has a leader and can be written to although nothing is mended; how long it had none.
     fn survived(&mut self, round: &Round, struck_at: Instant, away: &[usize]) -> Result<Duration, String> {
         let leaders = self.leaders(struck_at, away)?;
-        self.judge(&leaders, SESSION + LEADERS, round);
+        self.judge(&leaders, round);
         self.summary.survived.note(leaders.took, round);
         self.summary.rounds_survived += 1;
         // Sessions have ended by now: what is acknowledged is acknowledged by those who are left.
@@ -284,11 +283,11 @@ impl Rounds {
         Ok(leaders.took)
     }
 
-    fn judge(&mut self, leaders: &Leaders, limit: Duration, round: &Round) {
+    fn judge(&mut self, leaders: &Leaders, round: &Round) {
         let Leaders { took, last } = leaders;
-        if *took > limit {
-            let (took, limit) = (took.as_secs_f64(), limit.as_secs());
-            let late = format!("{round}: leaders only after {took:.1} s instead of {limit} s: {last}");
+        if *took > LEADERS {
+            let took = took.as_secs_f64();
+            let late = format!("{round}: leaders only after {took:.1} s instead of {LEADERS:?}: {last}");
             report(&late);
             self.summary.late.push(late);
         }
@@ -352,7 +351,7 @@ impl Rounds {
              {} messages acknowledged, all of them there and in order, and replicas equal, at each of {verdicts} looks; \
              {} messages in the logs, {} of them a second time because they were sent again; {} requests failed\n\
              slowest: leaders {mended} after all was mended, {survived} after the last fault with nothing mended (asked in \
-             {rounds_survived} rounds, a session's {SESSION:?} included), all producers acknowledged {progress} after that\n\
+             {rounds_survived} rounds), all producers acknowledged {progress} after that\n\
              leaders too late (limit {LEADERS:?}) in {} rounds: {late:#?}",
             self.seed,
             book.acknowledged,

@@ -58,6 +58,14 @@ fn a_java_follower_takes_over_when_its_java_leader_dies() {
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
     }
+
+    // More partitions, of which a Java and a Gregor broker lead one each.
+    add_partitions(&connect, "t", "3");
+    for (partition, leader) in [(1, 2), (2, 0)] {
+        for broker in [&controller, &first, &second] {
+            wait_for_leader(broker, "t", partition, leader);
+        }
+    }
 }
 
 /// A follower that went leaves the in-sync replicas at once, before the leader has waited for it; the last replica leaves

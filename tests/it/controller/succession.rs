@@ -64,8 +64,17 @@ impl Succession {
     /// The controller dies, the next one takes over, and only then the third goes on.
     #[track_caller]
     fn take_over(&mut self) {
+        self.take_over_after(|| ());
+    }
+
+    /// The same where something happens while nobody is controller.
+    #[track_caller]
+    fn take_over_after(&mut self, meanwhile: impl FnOnce()) {
         assert_eq!(self.office(), (json!(0), json!(1)), "it was begun by broker 0");
+        self.second.freeze();
         self.first.kill();
+        meanwhile();
+        self.second.signal(Signal::CONT);
         eventually("the next is in office", FAILOVER, || match self.office() {
             office if office == (json!(1), json!(2)) => Ok(()),
             office => Err(format!("{office:?}")),
@@ -73,10 +82,7 @@ impl Succession {
         if self.second.kind() == Kind::Gregor {
             eventually("it has taken over", FAILOVER, || {
                 let said = self.second.output();
-                let lines = [
-                    "controller is this broker, epoch 2",
-                    "took over 1 partitions of 1 topics",
-                ];
+                let lines = ["controller is this broker, epoch 2", "partitions of 1 topics"];
                 if lines.iter().all(|line| said.contains(line)) {
                     Ok(())
                 } else {
@@ -148,11 +154,11 @@ fn a_move_that_gregor_began_is_finished_by_a_java_controller() {
 }
 
 /// Topic t has a replica on broker 1, which deletes it for the first controller, and one on broker 2.
-fn a_deletion_is_finished(name: &str, first: Kind) {
+fn a_deletion_is_finished(name: &str, first: Kind, second: Kind) {
     if !have(&NEEDS) {
         return;
     }
-    let mut brokers = Succession::start(name, first, Kind::Gregor);
+    let mut brokers = Succession::start(name, first, second);
     let connect = brokers.connect.clone();
     create(&connect, "t", "1:2");
     wait_for_leader(&brokers.third, "t", 0, 1);
@@ -170,10 +176,61 @@ fn a_deletion_is_finished(name: &str, first: Kind) {
 
 #[test]
 fn a_deletion_is_finished_by_the_next_controller() {
-    a_deletion_is_finished("deletion-gregor-gregor", Kind::Gregor);
+    a_deletion_is_finished("deletion-gregor-gregor", Kind::Gregor, Kind::Gregor);
 }
 
 #[test]
 fn a_deletion_that_a_java_controller_began_is_finished_by_gregor() {
-    a_deletion_is_finished("deletion-java-gregor", Kind::Reference);
+    a_deletion_is_finished("deletion-java-gregor", Kind::Reference, Kind::Gregor);
+}
+
+#[test]
+fn a_deletion_that_gregor_began_is_finished_by_a_java_controller() {
+    a_deletion_is_finished("deletion-gregor-java", Kind::Gregor, Kind::Reference);
+}
+
+/// Partition 0 of topic t is led by broker 2, which it does not prefer any more.
+#[test]
+fn what_was_wanted_while_nobody_was_controller_is_done() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let mut brokers = Succession::start("wanted-meanwhile", Kind::Gregor, Kind::Gregor);
+    let connect = brokers.connect.clone();
+    create(&connect, "t", "2:1");
+    wait_for_state(&connect, "t", 0, |state| state["isr"] == json!([2, 1]));
+    // Only the order changes: nobody is elected.
+    znodes::put(
+        &connect,
+        "/admin/reassign_partitions",
+        &wanted(&[("t", 0, &[1, 2])]).to_string(),
+    );
+    wait_until_gone(&connect, "/admin/reassign_partitions");
+    let before = state(&connect, "t", 0).unwrap();
+    assert_eq!((&before["leader"], &before["isr"]), (&json!(2), &json!([2, 1])));
+    brokers.stand_still();
+    let election = "/admin/preferred_replica_election";
+    brokers.take_over_after(|| {
+        let wish = r#"{"version":1,"partitions":[{"topic":"t","partition":0}]}"#;
+        znodes::put(&connect, election, wish);
+        add_partitions(&connect, "t", "2");
+        assert_eq!(state(&connect, "t", 0).unwrap(), before);
+        assert_eq!(state(&connect, "t", 1), None);
+    });
+
+    // Which one the tool makes first depends on whether broker 0 was still registered.
+    let replicas = content(&connect, "/brokers/topics/t").unwrap()["partitions"]["1"].clone();
+    let [first, _]: [i32; 2] = serde_json::from_value(replicas).unwrap();
+    brokers.finish(|| {
+        wait_until_gone(&connect, election);
+        let elected = state(&connect, "t", 0).unwrap();
+        assert_eq!(
+            (&elected["leader"], &elected["controller_epoch"]),
+            (&json!(1), &json!(2))
+        );
+        wait_for_leader(&brokers.third, "t", 0, 1);
+        for broker in [&brokers.second, &brokers.third] {
+            wait_for_leader(broker, "t", 1, first);
+        }
+    });
 }

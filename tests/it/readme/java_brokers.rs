@@ -151,7 +151,7 @@ fn properties(id: u16, data: &Path) -> String {
     let (port, data) = (9091 + id, data.join(id.to_string()));
     format!(
         "broker.id={id}\nport={port}\nadvertised.host.name=localhost\nlog.dirs={}\nzookeeper.connect=localhost:2181\n\
-         zookeeper.session.timeout.ms=10000\noffsets.topic.num.partitions=3\n",
+         zookeeper.session.timeout.ms=10000\n",
         data.display()
     )
 }
