@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use std::time::Instant;
 
+use gregor::protocol::offset_commit::OffsetStorage;
+use serde_json::Value;
+
 use crate::support::Need;
 use crate::support::broker::Broker;
 use crate::support::broker::Setup;
@@ -23,6 +26,8 @@ use crate::support::load::topics;
 use crate::support::numbered::numbered;
 use crate::support::proxy::Proxy;
 use crate::support::report;
+use crate::support::requests::ask_one;
+use crate::support::requests::committed;
 use crate::support::wire;
 use crate::support::znodes;
 use crate::support::zookeeper::Version;
@@ -32,6 +37,9 @@ const NEEDS: [Need; 4] = [Need::Gregor, Need::Reference, Need::Python, Need::Kca
 
 /// Whatever has to be noticed, retried or elected.
 const SOON: Duration = Duration::from_secs(30);
+
+/// The error that says nothing more.
+const UNKNOWN: i64 = -1;
 
 /// A record of which only the version is left.
 const NOTHING_IN_IT: &[u8] = b"{\"version\":1}";
@@ -231,7 +239,7 @@ fn nothing_is_rubbish(connect: &str) {
             "it came back: {node:?}"
         );
         let data = node.data.as_deref().unwrap_or_default();
-        let sensible = data.is_empty() || serde_json::from_str::<serde_json::Value>(data).is_ok();
+        let sensible = data.is_empty() || serde_json::from_str::<Value>(data).is_ok();
         assert!(sensible, "rubbish: {node:?}");
     }
     for wish in ["/admin/reassign_partitions", "/admin/preferred_replica_election"] {
@@ -255,6 +263,12 @@ fn create_breakable(broker: &Broker) {
         broker.create_topic(topic, 1, &[]);
     }
     broker.create_topic("config", 1, &[("retention.ms", "100000000000")]);
+}
+
+/// The offset and the error that are answered for the position in them.
+fn broken_position(broker: &Broker) -> [Value; 2] {
+    let answer = ask_one(broker, &committed(OffsetStorage::ZooKeeper, "group", "config", 0));
+    ["offset", "error_code"].map(|field| answer[field].clone())
 }
 
 fn break_all(connect: &str, with: &[u8]) -> BTreeMap<String, Option<String>> {
@@ -294,6 +308,7 @@ fn nodes_that_say_nothing_sensible_cost_only_what_they_are_about_at_the_start() 
         let mut python = Python::start(Release::Kafka14, &broker.bootstrap());
         python.commit("zookeeper", "other", "config", 2);
         assert_eq!(python.committed("zookeeper", "other", "config"), Some(2));
+        assert_eq!(broken_position(&broker), [-1, UNKNOWN]);
         let output = broker.output();
         let said = &output[before..];
         // An assignment without partitions is a topic without partitions, as in 0.8.2.2.
