@@ -515,6 +515,55 @@ fn an_epoch_that_is_no_number_stops_elections_only_until_it_is_mended() {
     );
 }
 
+/// The broker's own registration, left with something in it that nobody can read: the session of a killed broker is waited
+/// out; what no session owns would stay for ever, so the broker says so and leaves it to people.
+#[test]
+fn an_own_registration_that_nobody_can_read_is_waited_out_or_stops_the_start() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    // Long enough to get at the node before the session is over.
+    let mut broker = Setup::new(&chroot(&zookeeper, "rubbish-registration"))
+        .set("zookeeper.session.timeout.ms", "10000")
+        .start();
+    let connect = broker.connect().to_owned();
+    let own = "/brokers/ids/0";
+    works(&broker, "orders");
+    broker.kill();
+    znodes::set(&connect, &[(own, RUBBISH[0])]);
+    // Or it would be that for which the next run waits.
+    znodes::delete(&connect, &["/controller"]);
+    assert!(znodes::node(&connect, own).unwrap().ephemeral);
+    let before = broker.output().len();
+    broker.start_again();
+    is_at(&connect, &KNOWN_AT);
+    let output = broker.output();
+    assert!(output[before..].contains("is still registered"), "{output}");
+    assert!(broker.stop().success());
+
+    for rubbish in RUBBISH.into_iter().chain([&b""[..]]) {
+        znodes::set(&connect, &[(own, rubbish)]);
+        let before = broker.output().len();
+        let status = broker.try_start_again().unwrap_err();
+        assert!(!status.success(), "{status}");
+        broker.forget();
+        let output = broker.output();
+        let said: Vec<_> = output[before..].lines().collect();
+        let errors: Vec<_> = said.iter().filter(|line| line.starts_with("error: ")).collect();
+        assert!(errors.len() == 1 && errors[0].contains(own), "{said:?}");
+        let hints = said.iter().filter(|line| line.starts_with("hint: ")).count();
+        assert_eq!(hints, 1, "{said:?}");
+        let left = znodes::node(&connect, own).unwrap();
+        assert_eq!(left.data.unwrap(), String::from_utf8_lossy(rubbish));
+        assert!(!left.ephemeral && !output.contains("panicked"), "{output}");
+    }
+    znodes::delete(&connect, &[own]);
+    broker.start_again();
+    assert_eq!(kcat_consume(&broker.bootstrap(), "orders").len(), 3);
+    works(&broker, "new");
+}
+
 /// A `/controller` that nobody can read, and that no session owns, is waited out.
 #[test]
 fn a_controller_that_is_nobody_is_waited_out() {
