@@ -104,6 +104,9 @@ fn zookeeper_hint(error: &zookeeper::Error) -> Option<String> {
             format!("create it: /usr/share/zookeeper/bin/zkCli.sh create {chroot} ''")
         }
         zookeeper::Error::BrokerIdTaken { .. } => "set another broker.id, or stop the other broker".into(),
+        zookeeper::Error::Corrupt { path, .. } => {
+            format!("if nobody needs that node, delete it: /usr/share/zookeeper/bin/zkCli.sh delete {path}")
+        }
         zookeeper::Error::Auth { .. } => "set zookeeper.auth to who may write there, e.g. digest:user:password".into(),
         zookeeper::Error::Address { .. } => "write zookeeper.connect as host:port,host:port/chroot".into(),
         _ => return None,

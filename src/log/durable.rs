@@ -1,7 +1,9 @@
-//! Making changes to directories and files survive a loss of power.
+//! What is there on the disk, and changes to directories and files that survive a loss of power.
 
 use std::fs;
 use std::fs::File;
+use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::io::Write;
 use std::path::Path;
 
@@ -25,10 +27,19 @@ pub(crate) fn replace_file(path: &Path, temporary: &Path, contents: &[u8]) -> Re
     path.parent().map_or(Ok(()), sync_directory)
 }
 
+/// Whether something of this kind is there. That the disk doesn't say is no answer: what is passed over for that is lost.
+pub(crate) fn is_there(path: &Path, kind: impl FnOnce(&Metadata) -> bool) -> Result<bool, Error> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(kind(&metadata)),
+        Err(source) if source.kind() == ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(Error::io(path)(source)),
+    }
+}
+
 /// Removes a file; it is no error when it isn't there.
 pub(crate) fn remove_if_present(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path)(source)),
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::io(path)(source)),
         _ => Ok(()),
     }
 }

@@ -7,6 +7,7 @@ mod seams;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::fs::Metadata;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -233,7 +234,7 @@ fn list(directory: &Path) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     for entry in fs::read_dir(directory).map_err(Error::io(directory))? {
         let entry = entry.map_err(Error::io(directory))?;
-        if entry.path().is_file() {
+        if durable::is_there(&entry.path(), Metadata::is_file)? {
             // A name that is no text is no segment's.
             names.extend(entry.file_name().into_string());
         }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::fs::File;
+use std::fs::Metadata;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -58,7 +59,7 @@ impl Root {
         let mut partitions = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(Error::io(&self.path))? {
             let path = entry.map_err(Error::io(&self.path))?.path();
-            if !path.is_dir() {
+            if !durable::is_there(&path, Metadata::is_dir)? {
                 continue;
             }
             let name = path

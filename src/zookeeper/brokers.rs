@@ -144,11 +144,12 @@ fn parse_broker(path: &str, node: Option<Node>) -> Result<Option<BrokerRegistrat
 /// Refuses to wait for anybody but our own dead session. A node that can't be read may be its, and is waited for as long
 /// as some session owns it.
 fn refuse_others(me: &BrokerRegistration, path: &str, node: &Node) -> Result<(), Error> {
-    let readable = BrokerRegistration::parse(path, me.id, &node.data);
+    let readable = BrokerRegistration::parse(path, me.id, &node.data)
+        .and_then(|holder| holder.ok_or_else(|| Error::corrupt(path, "a registration without content")));
     if matches!(readable, Err(Error::Corrupt { .. })) && node.owner != SessionId(0) {
         return Ok(());
     }
-    let holder = readable?.ok_or_else(|| Error::corrupt(path, "a registration without content"))?;
+    let holder = readable?;
     // A node without owner is persistent and never goes away by itself.
     let same = holder.host == me.host && holder.port == me.port && node.owner != SessionId(0);
     if same {

@@ -410,6 +410,62 @@ fn a_disk_that_cannot_be_read_stops_the_start_and_changes_nothing() {
     book.check_all(&broker);
 }
 
+/// Checkpoints and lists of files tell what there is: none of them may be taken for empty because it can't be read.
+#[test]
+fn a_start_that_cannot_learn_what_is_there_stops_and_deletes_nothing() {
+    if !have(&NEEDS) || !have(&[Need::Strace]) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    let mut broker = Setup::new(&chroot(&zookeeper, "unknown-start")).start();
+    create_topics(&broker);
+    let mut book = Book::default();
+    // A clean stop leaves every checkpoint, the crash something to recover.
+    for round in 0..2 {
+        let load = Load::start(&broker, round);
+        load.get_more(1000, "acknowledgements");
+        book.close(load);
+        if round == 0 {
+            assert!(broker.stop().success());
+            broker.start_again();
+        }
+    }
+    broker.kill();
+    let data = broker.data();
+    let last = segments(&data.join("acks-1-0")).pop().unwrap();
+    let before = snapshot(&data);
+    for (call, path) in [
+        ("read", data.join("recovery-point-offset-checkpoint")),
+        ("read", data.join("replication-offset-checkpoint")),
+        ("getdents64", data.clone()),
+        ("getdents64", data.join("acks-1-0")),
+        ("statx", data.join("acks-1-0")),
+        ("statx", last),
+    ] {
+        let said = broker.output().len();
+        let mut fault = fault(call, "EIO", "1+").to_vec();
+        fault.push(format!("-P{}", path.display()));
+        run_with_fault(&mut broker, &fault);
+        broker.try_start_again().unwrap_err();
+        let name = path.display().to_string();
+        stopped_because(&mut broker, said, &["Input/output error", &name]);
+        let after = snapshot(&data);
+        for (file, content) in &before {
+            let left = after.get(file);
+            // Those of other partitions may have been made anew.
+            let index = file.extension().is_some_and(|extension| extension == "index");
+            assert!(
+                left.is_some_and(|left| index || left == content),
+                "{call} {name}: {} has changed",
+                file.display()
+            );
+        }
+    }
+    broker.run_under(&[]);
+    broker.start_again();
+    book.check_all(&broker);
+}
+
 /// Consumers get what can be read, and an error for the rest; producers notice nothing.
 #[test]
 fn a_segment_that_cannot_be_read_costs_its_readers_only() {

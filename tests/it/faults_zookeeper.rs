@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use std::time::Instant;
 
+use gregor::protocol::offset_commit::OffsetStorage;
+use serde_json::Value;
+
 use crate::support::Need;
 use crate::support::broker::Broker;
 use crate::support::broker::Setup;
@@ -23,6 +26,8 @@ use crate::support::load::topics;
 use crate::support::numbered::numbered;
 use crate::support::proxy::Proxy;
 use crate::support::report;
+use crate::support::requests::ask_one;
+use crate::support::requests::committed;
 use crate::support::wire;
 use crate::support::znodes;
 use crate::support::zookeeper::Version;
@@ -32,6 +37,9 @@ const NEEDS: [Need; 4] = [Need::Gregor, Need::Reference, Need::Python, Need::Kca
 
 /// Whatever has to be noticed, retried or elected.
 const SOON: Duration = Duration::from_secs(30);
+
+/// The error that says nothing more.
+const UNKNOWN: i64 = -1;
 
 /// A record of which only the version is left.
 const NOTHING_IN_IT: &[u8] = b"{\"version\":1}";
@@ -231,7 +239,7 @@ fn nothing_is_rubbish(connect: &str) {
             "it came back: {node:?}"
         );
         let data = node.data.as_deref().unwrap_or_default();
-        let sensible = data.is_empty() || serde_json::from_str::<serde_json::Value>(data).is_ok();
+        let sensible = data.is_empty() || serde_json::from_str::<Value>(data).is_ok();
         assert!(sensible, "rubbish: {node:?}");
     }
     for wish in ["/admin/reassign_partitions", "/admin/preferred_replica_election"] {
@@ -255,6 +263,12 @@ fn create_breakable(broker: &Broker) {
         broker.create_topic(topic, 1, &[]);
     }
     broker.create_topic("config", 1, &[("retention.ms", "100000000000")]);
+}
+
+/// The offset and the error that are answered for the position in them.
+fn broken_position(broker: &Broker) -> [Value; 2] {
+    let answer = ask_one(broker, &committed(OffsetStorage::ZooKeeper, "group", "config", 0));
+    ["offset", "error_code"].map(|field| answer[field].clone())
 }
 
 fn break_all(connect: &str, with: &[u8]) -> BTreeMap<String, Option<String>> {
@@ -294,6 +308,7 @@ fn nodes_that_say_nothing_sensible_cost_only_what_they_are_about_at_the_start() 
         let mut python = Python::start(Release::Kafka14, &broker.bootstrap());
         python.commit("zookeeper", "other", "config", 2);
         assert_eq!(python.committed("zookeeper", "other", "config"), Some(2));
+        assert_eq!(broken_position(&broker), [-1, UNKNOWN]);
         let output = broker.output();
         let said = &output[before..];
         // An assignment without partitions is a topic without partitions, as in 0.8.2.2.
@@ -498,6 +513,55 @@ fn an_epoch_that_is_no_number_stops_elections_only_until_it_is_mended() {
         znodes::node(&connect, "/controller_epoch").unwrap().data.unwrap(),
         "51"
     );
+}
+
+/// The broker's own registration, left with something in it that nobody can read: the session of a killed broker is waited
+/// out; what no session owns would stay for ever, so the broker says so and leaves it to people.
+#[test]
+fn an_own_registration_that_nobody_can_read_is_waited_out_or_stops_the_start() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    // Long enough to get at the node before the session is over.
+    let mut broker = Setup::new(&chroot(&zookeeper, "rubbish-registration"))
+        .set("zookeeper.session.timeout.ms", "10000")
+        .start();
+    let connect = broker.connect().to_owned();
+    let own = "/brokers/ids/0";
+    works(&broker, "orders");
+    broker.kill();
+    znodes::set(&connect, &[(own, RUBBISH[0])]);
+    // Or it would be that for which the next run waits.
+    znodes::delete(&connect, &["/controller"]);
+    assert!(znodes::node(&connect, own).unwrap().ephemeral);
+    let before = broker.output().len();
+    broker.start_again();
+    is_at(&connect, &KNOWN_AT);
+    let output = broker.output();
+    assert!(output[before..].contains("is still registered"), "{output}");
+    assert!(broker.stop().success());
+
+    for rubbish in RUBBISH.into_iter().chain([&b""[..]]) {
+        znodes::set(&connect, &[(own, rubbish)]);
+        let before = broker.output().len();
+        let status = broker.try_start_again().unwrap_err();
+        assert!(!status.success(), "{status}");
+        broker.forget();
+        let output = broker.output();
+        let said: Vec<_> = output[before..].lines().collect();
+        let errors: Vec<_> = said.iter().filter(|line| line.starts_with("error: ")).collect();
+        assert!(errors.len() == 1 && errors[0].contains(own), "{said:?}");
+        let hints = said.iter().filter(|line| line.starts_with("hint: ")).count();
+        assert_eq!(hints, 1, "{said:?}");
+        let left = znodes::node(&connect, own).unwrap();
+        assert_eq!(left.data.unwrap(), String::from_utf8_lossy(rubbish));
+        assert!(!left.ephemeral && !output.contains("panicked"), "{output}");
+    }
+    znodes::delete(&connect, &[own]);
+    broker.start_again();
+    assert_eq!(kcat_consume(&broker.bootstrap(), "orders").len(), 3);
+    works(&broker, "new");
 }
 
 /// A `/controller` that nobody can read, and that no session owns, is waited out.

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use gregor::message::entry::entries;
+use gregor::protocol::fetch::Reader;
+use gregor::protocol::list_offsets::OffsetSpec;
 
 use crate::support::Need;
 use crate::support::broker::Broker;
@@ -18,6 +20,8 @@ use crate::support::eventually::eventually;
 use crate::support::free_port;
 use crate::support::have;
 use crate::support::numbered::numbered;
+use crate::support::requests::ask_one;
+use crate::support::requests::offsets;
 use crate::support::scratch;
 use crate::support::segments::log_bytes;
 use crate::support::segments::read_by_reference;
@@ -35,10 +39,10 @@ const MESSAGES: usize = 400;
 /// A virtual machine that starts on a busy machine stands still for seconds.
 const START: Duration = Duration::from_secs(90);
 
-/// Rounds of an ordinary run; `GREGOR_LONG_TESTS` asks for ten.
-fn rounds() -> usize {
+/// How often it is handed over, half of it each way; `GREGOR_LONG_TESTS` asks for ten times to and ten times fro.
+fn hand_overs() -> usize {
     if std::env::var_os("GREGOR_LONG_TESTS").is_some() {
-        10
+        20
     } else {
         4
     }
@@ -110,6 +114,20 @@ fn check_stored(data: &Path, left: Leaves, before: &[Vec<u8>; CODECS.len()], now
     }
 }
 
+/// Consumers get all that was sent, in its order, at offsets without gaps.
+fn check_read(bootstrap: &str, codec: &str, sent: &[Record], who: &str) {
+    let read = kcat_consume(bootstrap, codec);
+    let offsets = read.iter().map(|(offset, _)| *offset);
+    assert!(
+        offsets.eq(0..i64::try_from(sent.len()).unwrap()),
+        "{who}, {codec}: offsets"
+    );
+    assert!(
+        read.iter().map(|(_, record)| record).eq(sent),
+        "{who}, {codec}: other messages"
+    );
+}
+
 fn to_and_fro(test: &str, first: Kind) {
     if !have(&[Need::Reference, Need::ZooKeeper, Need::Kcat]) {
         return;
@@ -130,7 +148,7 @@ fn to_and_fro(test: &str, first: Kind) {
     };
     let mut kind = first;
     let mut before: [Vec<u8>; CODECS.len()] = Default::default();
-    for round in 0..rounds() {
+    for round in 0..hand_overs() {
         wait_for_old_sessions(&connect);
         let mut broker = start(kind, &connect, &data, port);
         for (codec, sent) in CODECS.iter().zip(&mut sent) {
@@ -144,16 +162,7 @@ fn to_and_fro(test: &str, first: Kind) {
             let records = numbered(&format!("{codec} {round}"), MESSAGES);
             kcat_produce(&bootstrap, codec, codec, &records, false);
             sent.extend(records);
-            let read = kcat_consume(&bootstrap, codec);
-            let offsets = read.iter().map(|(offset, _)| *offset);
-            assert!(
-                offsets.eq(0..i64::try_from(sent.len()).unwrap()),
-                "{kind:?}, round {round}: offsets"
-            );
-            assert!(
-                read.iter().map(|(_, record)| record).eq(sent.iter()),
-                "{kind:?}, round {round}, {codec}: other messages"
-            );
+            check_read(&bootstrap, codec, sent, &format!("{kind:?}, round {round}"));
         }
         // Each kind leaves in both ways.
         let left = if round / 2 % 2 == 0 {
@@ -172,6 +181,28 @@ fn to_and_fro(test: &str, first: Kind) {
         before = now;
         kind = other(kind);
     }
+    // What the last one left is taken over, too.
+    wait_for_old_sessions(&connect);
+    let mut broker = start(kind, &connect, &data, port);
+    broker.wait_until_ready();
+    for (codec, sent) in CODECS.iter().zip(&sent) {
+        // Metadata tell of a leader before it has heard of it.
+        let end = offsets(Reader::Consumer, codec, 0, OffsetSpec::Latest);
+        eventually("the topic is led", START, || {
+            let answer = ask_one(&broker, &end);
+            if answer["error_code"] == 0 {
+                Ok(())
+            } else {
+                Err(answer)
+            }
+        });
+        check_read(&bootstrap, codec, sent, &format!("{kind:?} at last"));
+    }
+    broker.stop();
+    assert!(
+        stored(&data) == before,
+        "other bytes after a run without producers"
+    );
 }
 
 #[test]

@@ -5,10 +5,13 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
+use gregor::message::Codec;
+use gregor::message::entry::entries;
 use rustix::process::Pid;
 use rustix::process::Signal;
 
 use crate::support::Need;
+use crate::support::answer::from_hex;
 use crate::support::broker::Broker;
 use crate::support::broker::Setup;
 use crate::support::chroot;
@@ -21,6 +24,10 @@ use crate::support::numbered::acknowledged;
 use crate::support::numbered::numbered;
 use crate::support::process::Running;
 use crate::support::process::run;
+use crate::support::requests::ask_one;
+use crate::support::requests::fetch;
+use crate::support::requests::produce;
+use crate::support::requests::set;
 use crate::support::wire;
 use crate::support::znodes;
 use crate::support::zookeeper::Version;
@@ -194,6 +201,40 @@ fn limits_of_time_may_be_switched_off() {
     let sent = python.produce("orders", "none", "-1", &numbered("python", 3));
     assert!(sent.iter().all(Result::is_ok), "{sent:?}");
     assert_eq!(python.consume("orders", 0, 0).len(), 3);
+}
+
+/// -1 leaves the buffers of sockets to the system; 0.8.2.2 does not start with the one, and answers nobody with the other.
+#[test]
+fn buffers_of_sockets_may_be_left_to_the_system() {
+    if !have(&NEEDS) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    let broker = Setup::new(&chroot(&zookeeper, "socket-buffers"))
+        .set("socket.send.buffer.bytes", "-1")
+        .set("socket.receive.buffer.bytes", "-1")
+        .start();
+    broker.create_topic("orders", 1, &[]);
+    let messages = 8;
+    // Much more than a buffer holds, and less than the largest message.
+    let value = "x".repeat(900_000);
+    for _ in 0..messages {
+        let request = produce(1, SOON, "orders", [(0, set(Codec::None, &[&value]))]);
+        eventually("it leads, and appends", SOON, || {
+            let answer = ask_one(&broker, &request);
+            if answer["error_code"] == 0 {
+                Ok(())
+            } else {
+                Err(answer)
+            }
+        });
+    }
+    let mut request = fetch("orders", 0, 0);
+    request.topics[0].1[0].max_bytes = 16 << 20;
+    let answer = ask_one(&broker, &request);
+    let fetched = from_hex(answer["message_set"].as_str().unwrap());
+    let values = entries(&fetched).map(|entry| entry.unwrap().1.value().unwrap().len());
+    assert_eq!(values.collect::<Vec<_>>(), vec![value.len(); messages]);
 }
 
 /// `--check` says what it finds without starting anything.

@@ -3,21 +3,34 @@
 use std::time::Duration;
 
 use gregor::message::Codec;
+use gregor::message::entry::entries;
+use gregor::protocol::ApiKey;
+use gregor::protocol::encode_request;
+use gregor::protocol::fetch::Reader;
+use gregor::types::BrokerId;
 use rustix::process::Signal;
 
 use super::cluster::ACKS;
 use super::cluster::Cluster;
 use super::cluster::SOON;
 use crate::support::Need;
+use crate::support::answer::decode;
+use crate::support::answer::from_hex;
 use crate::support::broker::Broker;
 use crate::support::broker::Kind;
+use crate::support::chroot;
+use crate::support::connection::Connection;
 use crate::support::eventually::eventually;
 use crate::support::have;
 use crate::support::requests::ask;
+use crate::support::requests::ask_one;
+use crate::support::requests::fetch;
 use crate::support::requests::produce;
 use crate::support::requests::set;
 use crate::support::wire;
 use crate::support::znodes;
+use crate::support::zookeeper::Version;
+use crate::support::zookeeper::ZooKeeper;
 
 /// A follower copies what its leader has and gets, byte for byte, and counts for `acks=-1`.
 fn copies(test: &str, leader: Kind, follower: Kind) {
@@ -207,4 +220,47 @@ pub(super) fn metric(broker: &Broker, name: &str) -> f64 {
         line.and_then(|value| value.parse().ok())
             .ok_or_else(|| format!("{name} is not in\n{page}"))
     })
+}
+
+/// Where a fetch begins and how much it asks for are more together than 31 bits can count: 0.8.2.2 answers a follower with
+/// garbage then, and closes the connection.
+#[test]
+fn a_fetch_from_the_middle_may_ask_for_as_much_as_can_be_said() {
+    if !have(&[Need::Gregor, Need::Reference, Need::Python]) {
+        return;
+    }
+    let zookeeper = ZooKeeper::shared(Version::Reference);
+    let broker = Broker::start(&chroot(&zookeeper, "largest-fetch"));
+    // The second replica is this test.
+    let assignment = br#"{"version":1,"partitions":{"0":[0,1]}}"#;
+    znodes::set(broker.connect(), &[("/brokers/topics/orders", assignment)]);
+    for offset in 0..2 {
+        eventually("it leads, and appends", SOON, || {
+            let set = set(Codec::None, &["message"]);
+            let answer = ask_one(&broker, &produce(1, SOON, "orders", [(0, set)]));
+            if answer["error_code"] == 0 {
+                assert_eq!(answer["base_offset"], offset);
+                Ok(())
+            } else {
+                Err(answer)
+            }
+        });
+    }
+    let mut connection = Connection::open(broker.address());
+    for reader in [
+        Reader::Follower(BrokerId(1)),
+        Reader::DebuggingConsumer,
+        Reader::Consumer,
+    ] {
+        let mut request = fetch("orders", 0, 1);
+        request.reader = reader;
+        request.topics[0].1[0].max_bytes = i32::MAX;
+        connection.send(&encode_request(1, None, &request));
+        let answer = decode(ApiKey::Fetch, &connection.frame());
+        let answer = &answer["topics"][0]["partitions"][0];
+        assert_eq!(answer["error_code"], 0, "{reader:?}");
+        let messages = from_hex(answer["message_set"].as_str().unwrap());
+        let offsets: Vec<_> = entries(&messages).map(|entry| entry.unwrap().0).collect();
+        assert_eq!(offsets, [1], "{reader:?}");
+    }
 }

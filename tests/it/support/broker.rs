@@ -55,7 +55,6 @@ pub(crate) struct Setup {
     kind: Kind,
     settings: BTreeMap<String, String>,
     directory: tempfile::TempDir,
-    port: u16,
     metrics_port: u16,
 }
 
@@ -88,7 +87,6 @@ impl Setup {
             kind,
             settings,
             directory,
-            port,
             metrics_port,
         };
         match kind {
@@ -151,7 +149,7 @@ impl Setup {
 
     /// The port it listens on.
     pub(crate) fn port(&self) -> u16 {
-        self.port
+        self.settings["port"].parse().expect("a port")
     }
 
     /// Starts it and waits until it serves.
@@ -351,7 +349,7 @@ impl Broker {
             || seen
                 .brokers
                 .iter()
-                .any(|(_, _, port)| *port == i32::from(self.setup.port));
+                .any(|(_, _, port)| *port == i32::from(self.setup.port()));
         let led = seen.topics.iter().all(|(_, error, partitions)| {
             *error == 0
                 && partitions
@@ -388,7 +386,7 @@ impl Broker {
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        SocketAddr::from((self.host(), self.setup.port))
+        SocketAddr::from((self.host(), self.setup.port()))
     }
 
     /// The same as clients want it.
