@@ -13,6 +13,8 @@ from rows import Scaled
 
 #: Bytes of a value, and how many messages of them take seconds.
 SIZES = [(100, 2_000_000), (1024, 300_000)]
+#: The row of a rate that both hold.
+EVEN = "3 replicas, 1024 B, acks=-1, 20,000 messages/s"
 #: Of each partition, but where there are many.
 REPLICAS = 3
 #: Partitions of each topic where there are many.
@@ -36,6 +38,7 @@ class ClusterBench(Scaled):
                 topic = f"acks{acks}-{size}-bytes-8"
                 self.cluster.create(topic)
                 self.load(f"3 replicas, {size} B, acks={acks}", topic, size, self.count(messages), acks)
+        self.lag_at_the_same_rate()
         # The reference keeps up with the first of these only.
         for rate, messages in [(100, 3000), (1000, 5000)]:
             self.pace(rate, self.count(messages, 200))
@@ -53,11 +56,25 @@ class ClusterBench(Scaled):
             self.record(row, "messages/s", rate)
             self.record(row, "brokers' CPU µs/message", spent * 1e6 / messages)
             self.record(row, "client CPU µs/message", client)
-            lags.sort()
-            for share, metric in [(0.5, "follower lag p50 ms"), (0.99, "follower lag p99 ms")]:
-                if lags:
-                    self.record(row, metric, lags[int(len(lags) * share)] * 1000)
+            self.record_lags(row, lags)
             self.record(row, "brokers' peak memory MiB", cluster.peak_memory())
+
+    def record_lags(self, row, lags):
+        lags.sort()
+        for share, metric in [(0.5, "follower lag p50 ms"), (0.99, "follower lag p99 ms")]:
+            if lags:
+                self.record(row, metric, lags[int(len(lags) * share)] * 1000)
+
+    def lag_at_the_same_rate(self):
+        """At full rate, what the producer may have under way (100,000 messages) waits where the bottleneck is: before a slow
+        leader, or behind a fast one. So also at a rate that both hold, 100 requests/s."""
+        topic, rate, size = "even-1", 20_000, 1024
+        messages = self.count(5 * rate, rate)
+        self.cluster.create(topic)
+        settle(REPLICAS * messages * (size + OVERHEAD))
+        with lag.watched(self.cluster, topic) as lags:
+            Client.run("pace", self.cluster.port, topic, rate, size, messages, "acks=-1", "linger.ms=10")
+        self.record_lags(EVEN, lags)
 
     def pace(self, rate, messages):
         """One message a request; the consumer gets what all replicas have."""

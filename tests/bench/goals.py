@@ -6,6 +6,7 @@ virtual CPUs of a Xeon of 2023); where a goal names a ratio, it is formed within
 
 from dataclasses import dataclass
 
+from cluster_rows import EVEN
 from rows import beside
 from rows import many
 
@@ -66,6 +67,7 @@ def replicated():
         yield Goal("P15", row, RATE, least=2, than="reference")
         yield Goal("P15", row, "brokers' CPU µs/message", most=1 / 3, than="reference")
         yield Goal("P15", row, "follower lag p99 ms", most=1, than="reference")
+    yield Goal("P15", EVEN, "follower lag p99 ms", most=1, than="reference")
     for rate in ("100", "1,000"):
         yield Goal("P15", f"3 replicas, end to end, {rate} requests/s", "p99 µs", most=1, than="reference")
 
