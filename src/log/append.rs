@@ -110,15 +110,13 @@ impl Log {
             Some(active) if !active.must_roll(offset, len, config, now) => active,
             _ => self.roll(writer, config)?,
         };
-        active
-            .append(batch.bytes, offset, config.index_interval_bytes)
-            .map_err(|failure| {
-                if failure.undone {
-                    failure.error
-                } else {
-                    self.fail(failure.error)
-                }
-            })?;
+        active.append(batch.bytes, offset, config).map_err(|failure| {
+            if failure.undone {
+                failure.error
+            } else {
+                self.fail(failure.error)
+            }
+        })?;
         lock(&self.view).appended(batch.end_offset, active.len());
         Ok(())
     }
@@ -131,7 +129,7 @@ impl Log {
         };
         // First, since it makes the index full: should the rest fail, the next append tries again.
         if let Some(previous) = &previous {
-            previous.trim_index()?;
+            previous.trim()?;
         }
         let segment = Arc::new(Segment::create(
             &self.path,

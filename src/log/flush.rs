@@ -70,7 +70,7 @@ impl Log {
         self.check_failure()?;
         let segments = self.segment_list();
         if let Some(active) = segments.last() {
-            active.trim_index()?;
+            active.trim()?;
         }
         self.flush_now(i64::MAX)?;
         for segment in segments.iter() {

@@ -19,6 +19,7 @@ mod landmarks;
 mod lock;
 mod logs;
 mod parallel;
+mod preallocation;
 mod read;
 mod rebuild;
 mod recovery;

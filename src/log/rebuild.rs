@@ -134,7 +134,7 @@ pub(crate) fn rebuild(
             tracing::info!("{}: {position} of {len} bytes checked", path.display());
         }
     }
-    segment.trim_index()?;
+    segment.trim()?;
     let cut = cut_to(segment, progress.walked.len)?;
     segment.release();
     Ok((progress.walked, cut))

@@ -26,6 +26,7 @@ use crate::log::files::SegmentFile;
 use crate::log::index::IndexEntry;
 use crate::log::index::OffsetIndex;
 use crate::log::landmarks::Landmarks;
+use crate::log::preallocation::Preallocation;
 use crate::log::scan::Headers;
 
 /// What the name of a segment's file of messages ends in.
@@ -61,6 +62,7 @@ pub(crate) struct Segment {
     log: SegmentFile,
     index: OffsetIndex,
     len: AtomicU64,
+    room: Preallocation,
     /// Bytes appended since the last index entry.
     unindexed: AtomicU64,
     /// Where some entries are, while it is appended to.
@@ -116,7 +118,7 @@ impl Segment {
         open_files: &Arc<OpenFiles>,
     ) -> Result<(Self, IndexFound), Error> {
         let log = SegmentFile::new(file_path(directory, base_offset, LOG_SUFFIX), open_files);
-        let len = fs::metadata(log.path()).map_err(Error::io(log.path()))?.len();
+        let metadata = fs::metadata(log.path()).map_err(Error::io(log.path()))?;
         let index_path = file_path(directory, base_offset, INDEX_SUFFIX);
         let found = index_path.exists();
         let index = if found {
@@ -124,8 +126,11 @@ impl Segment {
         } else {
             OffsetIndex::create(index_path, base_offset, config.index_bytes, open_files)?
         };
-        let segment = Self::of(base_offset, log, index, config);
-        segment.len.store(len, Ordering::Release);
+        let segment = Self {
+            len: AtomicU64::new(metadata.len()),
+            room: Preallocation::found(&metadata),
+            ..Self::of(base_offset, log, index, config)
+        };
         Ok((segment, if found { IndexFound::Yes } else { IndexFound::No }))
     }
 
@@ -135,6 +140,7 @@ impl Segment {
             log,
             index,
             len: AtomicU64::new(0),
+            room: Preallocation::default(),
             unindexed: AtomicU64::new(0),
             landmarks: Landmarks::new(),
             age: Age::new(config),
@@ -196,10 +202,13 @@ impl Segment {
     }
 
     /// Appends whole entries, of which `offset` is the first or below it.
-    pub(crate) fn append(&self, bytes: &[u8], offset: i64, index_interval: u64) -> Result<(), AppendFailure> {
+    pub(crate) fn append(&self, bytes: &[u8], offset: i64, config: &LogConfig) -> Result<(), AppendFailure> {
         let position = self.len();
-        let indexed = self.unindexed.load(Ordering::Relaxed) > index_interval;
+        let len = u64::try_from(bytes.len()).unwrap_or_default();
+        let indexed = self.unindexed.load(Ordering::Relaxed) > config.index_interval_bytes;
         let written = self.log.writable().and_then(|file| {
+            let longest = config.segment_bytes.min(LONGEST);
+            self.room.ahead(&file, position, position + len, longest);
             file.write_all_at(bytes, position)
                 .map_err(Error::io(self.log.path()))?;
             if indexed {
@@ -209,11 +218,10 @@ impl Segment {
             Ok(())
         });
         if let Err(error) = written {
-            let undone = self.log.set_len(position).is_ok();
+            let undone = self.set_file_len(position).is_ok();
             return Err(AppendFailure { error, undone });
         }
         self.landmarks.note(bytes, position, self.base_offset);
-        let len = u64::try_from(bytes.len()).unwrap_or_default();
         let unindexed = if indexed {
             len
         } else {
@@ -281,7 +289,7 @@ impl Segment {
         self.dirty.store(true, Ordering::Release);
         self.landmarks.clear();
         self.index.truncate(offset, config.index_bytes)?;
-        self.log.set_len(position)?;
+        self.set_file_len(position)?;
         self.len.store(position, Ordering::Release);
         self.unindexed.store(0, Ordering::Relaxed);
         if position == 0 {
@@ -294,9 +302,14 @@ impl Segment {
     pub(crate) fn cut(&self, len: u64) -> Result<(), Error> {
         self.dirty.store(true, Ordering::Release);
         self.landmarks.clear();
-        self.log.set_len(len)?;
+        self.set_file_len(len)?;
         self.len.store(len, Ordering::Release);
         Ok(())
+    }
+
+    fn set_file_len(&self, len: u64) -> Result<(), Error> {
+        self.room.forget();
+        self.log.set_len(len)
     }
 
     /// Prepares it for being appended to.
@@ -312,11 +325,17 @@ impl Segment {
         self.index_dirty.store(true, Ordering::Release);
     }
 
-    /// Gives the index the length that 0.8.2.2 expects of a segment that isn't appended to.
-    pub(crate) fn trim_index(&self) -> Result<(), Error> {
+    /// Gives the index the length that 0.8.2.2 expects of a segment that isn't appended to, and room on the disk back. The
+    /// caller keeps others from appending.
+    pub(crate) fn trim(&self) -> Result<(), Error> {
         self.landmarks.clear();
         self.index_dirty.store(true, Ordering::Release);
-        self.index.trim()
+        self.index.trim()?;
+        let len = self.len();
+        if self.room.is_behind(len) {
+            self.set_file_len(len)?;
+        }
+        Ok(())
     }
 
     /// Whether messages were written since they were made durable.
@@ -421,7 +440,7 @@ mod tests {
             !must_roll(LONGEST + 1),
             "it is empty: whatever comes must go somewhere"
         );
-        segment.append(b"0123456789", 0, 4096).unwrap();
+        segment.append(b"0123456789", 0, &config).unwrap();
         assert!(!must_roll(LONGEST - 10));
         assert!(must_roll(LONGEST - 9));
     }
@@ -432,7 +451,7 @@ mod tests {
         let config = LogConfig::default();
         let create = || Segment::create(directory.path(), 7, &config, &Arc::default()).unwrap();
         let old = create();
-        old.append(b"old", 7, 4096).unwrap();
+        old.append(b"old", 7, &config).unwrap();
         let reader = old.log().readable().unwrap();
         let [log, index] = old.remove().unwrap();
         assert!(old.is_removed());

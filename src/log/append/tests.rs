@@ -2,6 +2,7 @@ use std::fs;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use rustix::fs::MemfdFlags;
@@ -9,6 +10,7 @@ use rustix::fs::SealFlags;
 use tempfile::TempDir;
 
 use super::*;
+use crate::log::recovery::LastStop;
 use crate::log::segment::INDEX_SUFFIX;
 use crate::log::segment::LOG_SUFFIX;
 use crate::log::testing::NUMBERED_LEN;
@@ -22,6 +24,7 @@ use crate::log::testing::open;
 use crate::log::testing::segment_file;
 use crate::log::testing::set;
 use crate::log::testing::small;
+use crate::log::testing::try_open;
 use crate::log::testing::values;
 use crate::message;
 use crate::message::Codec;
@@ -511,4 +514,52 @@ fn replicated_messages_are_spread_over_segments_and_have_no_limit() {
     assert_eq!(base_offsets(&log), [0, 20, 40, 50, 51]);
     assert_eq!(values(&log).len(), 52);
     assert_eq!(log.size_bytes(), 51 * NUMBERED_LEN + 3026);
+}
+
+#[test]
+fn a_segment_that_grows_has_room_ahead_until_nobody_appends_to_it() {
+    let directory = data_directory();
+    let config = LogConfig {
+        segment_bytes: 3 << 20,
+        ..LogConfig::default()
+    };
+    let mut log = open(&directory, &config);
+    let value = "v".repeat(100_000);
+    let grow = |log: &Log| {
+        while active(log).len() < 2 << 20 {
+            log.append(one(&value)).unwrap();
+        }
+        base_offsets(log).pop().unwrap()
+    };
+    let unused = |base_offset| {
+        let metadata = fs::metadata(segment_file(&directory, base_offset, LOG_SUFFIX)).unwrap();
+        (metadata.blocks() * 512).saturating_sub(metadata.len())
+    };
+    let (some, none) = (100 << 10.., 0..4096);
+    let first = grow(&log);
+    assert!(some.contains(&unused(first)));
+    log.truncate_to(log.log_end_offset() - 1).unwrap();
+    assert!(none.contains(&unused(first)), "cut");
+    grow(&log);
+    assert!(some.contains(&unused(first)));
+    while base_offsets(&log).len() == 1 {
+        log.append(one(&value)).unwrap();
+    }
+    assert!(none.contains(&unused(first)), "closed");
+
+    // As after a crash behind a flush, by which nothing has to be read again.
+    let second = grow(&log);
+    assert!(some.contains(&unused(second)));
+    let recovery_point = log.log_end_offset();
+    drop(log);
+    log = try_open(directory.path(), LastStop::Unclean { recovery_point }, &config).unwrap();
+    while base_offsets(&log).len() == 2 {
+        log.append(one(&value)).unwrap();
+    }
+    assert!(none.contains(&unused(second)), "left by an earlier run");
+
+    let third = grow(&log);
+    assert!(some.contains(&unused(third)));
+    log.close().unwrap();
+    assert!(none.contains(&unused(third)), "stopped");
 }
