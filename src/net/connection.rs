@@ -155,6 +155,7 @@ impl<H: Handler> Connection<H> {
 
     fn handle(&mut self, frame: bytes::BytesMut) {
         let charge = self.leave.take();
+        let size = frame.len();
         let started = Instant::now().into_std();
         match decode_request(frame) {
             Ok((header, request)) => {
@@ -170,6 +171,7 @@ impl<H: Handler> Connection<H> {
                         received,
                         started,
                         handled,
+                        size,
                         charge,
                     },
                     reply,

@@ -100,6 +100,30 @@ async fn acknowledgements_under_way_are_bounded() {
     }
 }
 
+/// What is carried out and not acknowledged is what followers lag behind.
+#[tokio::test]
+async fn bytes_that_wait_for_an_acknowledgement_are_bounded() {
+    let served = serve(config()).await;
+    let (mut client, mut other) = (served.client().await, served.client().await);
+    let filler = vec!["f".repeat(30_000); 20];
+    let topics = [vec!["ack a".to_owned()], filler].concat();
+    let requests: Vec<_> = (0..8).flat_map(|id| request(id, &topics)).collect();
+    let carried_out = async {
+        served.handled(&["ack a"; 2]).await;
+        other.send(&["b"]).await;
+        other.expect(&[(0, "b")]).await;
+        let handled = served.script.0.handled();
+        served.script.0.open("a");
+        handled
+    };
+    let (handled, sent) = tokio::join!(carried_out, client.socket.write_all(&requests));
+    sent.unwrap();
+    assert_eq!(handled, ["ack a", "ack a", "b"]);
+    for id in 0..8 {
+        assert_eq!(client.answer().await.0, id);
+    }
+}
+
 /// Resident memory of this process.
 fn resident_bytes() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
