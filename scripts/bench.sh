@@ -37,6 +37,7 @@ new=$(mktemp -d -p "$tools")
 cp "$tools/target/release/null_broker" "$new"
 gcc -O2 -Wall -Wextra -o "$new/rdk" $sources/rdk.c -lrdkafka -lpthread
 gcc -O2 -Wall -Wextra -o "$new/connections" $sources/connections.c
+gcc -O2 -Wall -Wextra -o "$new/pauses" $sources/pauses.c -lpthread
 mv "$new"/* "$tools"
 rmdir "$new"
 

@@ -32,6 +32,8 @@ CLUSTERS = {"replicated": True, "failover": True, "failover2000": False, "failov
 #: Only for Gregor: the reference would take its heap and many minutes.
 ONLY_GREGOR = {"partitions10000", "failover10000"}
 KINDS = (Reference, Gregor, Null)
+#: For how long the machine is watched before anything runs.
+PAUSES_SECONDS = 10
 #: What comes with a row that only Gregor runs, so that there is a ratio of the same run.
 BESIDE = {"failover10000": "failover2000"}
 
@@ -44,7 +46,7 @@ def arguments():
                         help=f"all, or of {', '.join(rows)}; without any, all but the longest")
     parser.add_argument("--only-check", action="store_true", help="whether the arguments are right")
     parser.add_argument("--gregor", type=Path, required=True, help="the program to measure")
-    parser.add_argument("--tools", type=Path, required=True, help="the folder with rdk, connections and null_broker")
+    parser.add_argument("--tools", type=Path, required=True, help="the folder with rdk, connections, pauses and null_broker")
     parser.add_argument("--folder", type=Path, required=True, help="where data and results go")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1, help="of all counts and times")
@@ -87,6 +89,8 @@ class Run:
         self.folder.mkdir(parents=True)
         self.zookeeper = ZooKeeper(self.folder / "zookeeper")
         self.kinds = [kind for kind in KINDS if kind.name in given.brokers]
+        self.pauses = Client.pauses(max(1, PAUSES_SECONDS * min(1, given.scale)))
+        self.quiet = min(self.pauses, key=self.pauses.get)
 
     def all(self):
         if "size" in self.given.rows:
@@ -111,7 +115,7 @@ class Run:
             bench = ClusterBench(tested, self.given.scale, record)
         else:
             tested = kind(folder, self.zookeeper)
-            bench = Bench(tested, self.given.scale, record, self.given.partitions)
+            bench = Bench(tested, self.given.scale, record, self.given.partitions, self.quiet)
         try:
             if rows[0] in UNDER_LOAD:
                 tested.start()
@@ -142,7 +146,7 @@ class Run:
 
     def found(self):
         return {
-            "machine": machine(), "rounds": self.given.rounds, "scale": self.given.scale,
+            "machine": machine(), "pauses": self.pauses, "rounds": self.given.rounds, "scale": self.given.scale,
             "others": median(self.others or [0]), "others_most": max(self.others or [0]),
             "results": self.results, "goals": list(report.judged(self.results)),
         }

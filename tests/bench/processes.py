@@ -265,6 +265,26 @@ class Null(Broker):
         return True
 
 
+@contextmanager
+def confined(pid, processor):
+    """A broker, and what is started meanwhile, on one processor."""
+    everywhere = os.sched_getaffinity(0)
+
+    def confine(processors):
+        os.sched_setaffinity(0, processors)
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            try:
+                os.sched_setaffinity(int(thread.name), processors)
+            except ProcessLookupError:
+                pass  # it ended meanwhile
+
+    confine({processor})
+    try:
+        yield
+    finally:
+        confine(everywhere)
+
+
 class Client:
     """The programs that put the load on a broker."""
 
@@ -277,6 +297,13 @@ class Client:
         done = subprocess.run([cls.folder / "rdk", command, f"127.0.0.1:{port}", *arguments],
                               check=True, stdout=subprocess.PIPE, text=True)
         return [float(word) for word in done.stdout.split()]
+
+    @classmethod
+    def pauses(cls, seconds):
+        """For how long the machine takes its processors away: ms a second, and the longest in ms, by processor."""
+        said = subprocess.run([cls.folder / "pauses", str(seconds)], check=True, stdout=subprocess.PIPE, text=True).stdout
+        found = (line.split() for line in said.splitlines())
+        return {int(processor): (float(taken), float(longest)) for processor, taken, longest in found}
 
     @classmethod
     @contextmanager

@@ -100,9 +100,15 @@ def goals(results):
     return lines
 
 
+def pauses(run):
+    """What the machine itself takes from whoever runs on it."""
+    return "; ".join(f"processor {processor} was taken away for {number(taken)} ms a second, {number(longest)} ms at the most"
+                     for processor, (taken, longest) in run["pauses"].items())
+
+
 def markdown(run):
     return "\n".join([
-        f"{run['machine']}.",
+        f"{run['machine']}. While nothing ran, {pauses(run)}.",
         f"{run['rounds']} rounds, the brokers in turn; medians (lowest–highest). Other processes used "
         f"{run['others']:.0%} of a CPU at the median, {run['others_most']:.0%} at the most.",
         "",

@@ -5,6 +5,7 @@ from statistics import fmean
 
 import wire
 from processes import Client
+from processes import confined
 from processes import settle
 
 #: Unit and whether more of it is better, by metric.
@@ -53,6 +54,11 @@ def beside(size, partitions):
     return f"produce {size} B, 8 partitions beside {partitions:,}"
 
 
+def on_one(row):
+    """The row with the broker and its client on one processor."""
+    return f"{row}, on 1 processor"
+
+
 class Scaled:
     """`record(row, metric, value)` takes what was found; counts are multiplied by `scale`."""
 
@@ -69,12 +75,13 @@ class Scaled:
 
 
 class Bench(Scaled):
-    """A broker under load; no topic gets more than `most` partitions."""
+    """A broker under load; no topic gets more than `most` partitions, and `quiet` is the processor with the fewest pauses."""
 
-    def __init__(self, broker, scale, record, most):
+    def __init__(self, broker, scale, record, most, quiet):
         super().__init__(scale, record)
         self.broker = broker
         self.most = most
+        self.quiet = quiet
         self.filled = set()
 
     def record_all(self, row, found):
@@ -128,9 +135,13 @@ class Bench(Scaled):
                       self.count(messages // 2), compressed, "values=log")
 
     def latency(self):
-        """One message a request; the rates that one connection is offered."""
+        """One message a request; the rates that one connection is offered. On one processor also: the slowest thousandth says
+        more of the machine than of a broker where that takes a processor away for milliseconds."""
         for rate, messages in [*PACES, (30_000, 150_000)]:
             self.pace(f"acknowledged, {rate:,} requests/s", "pace-1", rate, messages)
+        with confined(self.broker.process.pid, self.quiet):
+            for rate, messages in PACES:
+                self.pace(on_one(f"acknowledged, {rate:,} requests/s"), "pace-1", rate, messages)
         if self.broker.real:
             for rate, messages in PACES:
                 self.pace(f"end to end, {rate:,} requests/s", "read-1", rate, messages, "read=true")

@@ -74,6 +74,8 @@ fn a_tiny_round_of_the_benchmark_compares_all_brokers() {
         "produce 100 B, lz4, equal values",
         "produce 100 B, lz4, log lines",
         "acknowledged, 1,000 requests/s",
+        "acknowledged, 1,000 requests/s, on 1 processor",
+        "acknowledged, 10,000 requests/s, on 1 processor",
         "64 connections, 1 request in flight each",
     ];
     has_rows(&printed, &compared, &[REFERENCE, GREGOR, NULL]);
@@ -82,6 +84,7 @@ fn a_tiny_round_of_the_benchmark_compares_all_brokers() {
         printed.contains("| P1 | produce 100 B, 8 partitions | messages/s | ≥ 1,400,000 |"),
         "{printed}"
     );
+    assert!(printed.contains("While nothing ran, processor "), "{printed}");
     for result in ["result.md", "result.json", "result.svg"] {
         assert!(folder.path().join(result).exists(), "{result}");
     }
