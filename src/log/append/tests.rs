@@ -520,13 +520,13 @@ fn replicated_messages_are_spread_over_segments_and_have_no_limit() {
 fn a_segment_that_grows_has_room_ahead_until_nobody_appends_to_it() {
     let directory = data_directory();
     let config = LogConfig {
-        segment_bytes: 3 << 20,
+        segment_bytes: 12 << 20,
         ..LogConfig::default()
     };
     let mut log = open(&directory, &config);
-    let value = "v".repeat(100_000);
+    let value = "v".repeat(500_000);
     let grow = |log: &Log| {
-        while active(log).len() < 2 << 20 {
+        while active(log).len() < 8 << 20 {
             log.append(one(&value)).unwrap();
         }
         base_offsets(log).pop().unwrap()
