@@ -129,7 +129,7 @@ impl Log {
         };
         // First, since it makes the index full: should the rest fail, the next append tries again.
         if let Some(previous) = &previous {
-            previous.trim()?;
+            previous.trim_index()?;
         }
         let segment = Arc::new(Segment::create(
             &self.path,

@@ -70,10 +70,11 @@ impl Log {
         self.check_failure()?;
         let segments = self.segment_list();
         if let Some(active) = segments.last() {
-            active.trim()?;
+            active.trim_index()?;
         }
         self.flush_now(i64::MAX)?;
         for segment in segments.iter() {
+            segment.give_back_room();
             segment.sync_index().map_err(|error| self.fail(error))?;
             segment.release();
         }
@@ -119,6 +120,7 @@ impl Log {
         };
         for segment in closed {
             self.timed(segment, || segment.sync_log().and_then(|()| segment.sync_index()))?;
+            self.give_back_room(segment);
             segment.release();
         }
         if let Some(active) = active {
@@ -129,6 +131,18 @@ impl Log {
             durable::sync_directory(&self.path)?;
         }
         Ok(())
+    }
+
+    /// Only after the flush: some file systems write everything before they set a length. A truncation may have made the
+    /// segment the last one again.
+    fn give_back_room(&self, segment: &Arc<Segment>) {
+        let _writer = lock(&self.writer);
+        let is_active = lock(&self.view)
+            .active()
+            .is_some_and(|active| Arc::ptr_eq(active, segment));
+        if !is_active && !segment.is_removed() {
+            segment.give_back_room();
+        }
     }
 
     /// Flushes a segment, and counts it if there is something to flush. Whether it failed is of no interest for one

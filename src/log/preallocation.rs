@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -19,62 +20,98 @@ const LEN_MIN: u64 = 8 << 20;
 const SHARE: u64 = 4;
 /// ...but not more than this, which a broker that is killed leaves unused until it goes on with the file.
 const STEP_MAX: u64 = 32 << 20;
+/// Room is taken while so many times as much is free: on a disk that is almost full, others need it more.
+const PLENTY: u64 = 64;
 /// `st_blocks` counts these, whatever the blocks of the file system are (stat(2)).
 const STAT_BLOCK: u64 = 512;
-/// The end of a file is up to a block of the file system away from that of its last block.
-const BLOCK: u64 = 4096;
+/// Less than this behind a file's end may be the rest of its last block, or what the file system keeps about the file.
+const FOUND_MIN: u64 = 1 << 20;
 
 /// How far the blocks of a file reach.
 #[derive(Debug, Default)]
 pub(crate) struct Preallocation {
-    /// 0 if nothing is known of them, the greatest number after a refusal.
+    /// 0 if no room is known behind the file's end.
     end: AtomicU64,
+    /// Whoever writes beyond asks for more; the greatest number after a refusal.
+    asked: AtomicU64,
 }
 
 impl Preallocation {
     /// What an earlier run left.
     pub(crate) fn found(metadata: &Metadata) -> Self {
+        let end = metadata.blocks().saturating_mul(STAT_BLOCK);
+        let is_room = end >= metadata.len().saturating_add(FOUND_MIN);
         Self {
-            end: AtomicU64::new(metadata.blocks().saturating_mul(STAT_BLOCK)),
+            end: AtomicU64::new(if is_room { end } else { 0 }),
+            asked: AtomicU64::new(0),
         }
     }
 
-    /// Before a write from `position` to `end`: takes more room if that goes beyond what is there, but none behind `most`.
-    pub(crate) fn ahead(&self, file: &File, position: u64, end: u64, most: u64) {
-        if end < LEN_MIN || end <= self.end.load(Ordering::Relaxed) {
+    /// Before a write from the file's end, `len`, to `end`: takes more room if that goes beyond what is there, but none
+    /// behind `most`.
+    pub(crate) fn ahead(&self, file: &File, len: u64, end: u64, most: u64) {
+        if end < LEN_MIN || end <= self.asked.load(Ordering::Relaxed) {
             return;
         }
         let reach = end.saturating_add((end / SHARE).min(STEP_MAX)).min(most);
         if reach <= end {
             return;
         }
-        let allocated = rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, position, reach - position);
-        // After a refusal, which may come when a part is there, no more is asked for in this file.
-        self.end
-            .store(allocated.map_or(u64::MAX, |()| reach), Ordering::Relaxed);
+        self.asked.store(reach, Ordering::Relaxed);
+        if !has_plenty(file, reach - len) {
+            return;
+        }
+        match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, len, reach - len) {
+            Ok(()) => self.end.store(reach, Ordering::Relaxed),
+            Err(_) => {
+                // A part of it may be there. That the file looks young afterwards is right: it is about to be written.
+                let _ = file.set_len(len);
+                self.end.store(0, Ordering::Relaxed);
+                self.asked.store(u64::MAX, Ordering::Relaxed);
+            }
+        }
     }
 
-    /// Whether there may be room behind the end of a file of this length. It is given back by setting that length.
+    /// Gives back what is behind the end of a file of this length, to which nobody appends meanwhile. The file stays as old
+    /// as it was: retention goes by that.
+    pub(crate) fn give_back(&self, file: &File, len: u64) -> io::Result<()> {
+        let modified = file.metadata()?.modified()?;
+        file.set_len(len)?;
+        self.forget();
+        file.set_modified(modified)
+    }
+
+    /// Whether there is room behind the end of a file of this length.
     pub(crate) fn is_behind(&self, len: u64) -> bool {
-        self.end.load(Ordering::Relaxed) >= len.saturating_add(BLOCK)
+        self.end.load(Ordering::Relaxed) > len
     }
 
     /// The file's length was set, and what was behind it is gone.
     pub(crate) fn forget(&self) {
         self.end.store(0, Ordering::Relaxed);
+        self.asked.store(0, Ordering::Relaxed);
     }
+}
+
+fn has_plenty(file: &File, wanted: u64) -> bool {
+    rustix::fs::fstatvfs(file)
+        .is_ok_and(|system| system.f_bavail.saturating_mul(system.f_frsize) / PLENTY >= wanted)
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::FileExt;
+    use std::time::Duration;
+    use std::time::SystemTime;
 
     use super::*;
 
-    /// A file of some length, and its bytes on the disk.
-    fn file(len: usize) -> File {
+    const LEN: u64 = 8 << 20;
+
+    fn file() -> File {
         let file = tempfile::tempfile().unwrap();
-        file.write_all_at(&vec![1; len], 0).unwrap();
+        file.write_all_at(&vec![1; usize::try_from(LEN).unwrap()], 0)
+            .unwrap();
         file
     }
 
@@ -82,50 +119,79 @@ mod tests {
         file.metadata().unwrap().blocks() * STAT_BLOCK
     }
 
-    const LEN: u64 = 8 << 20;
+    /// What the file system keeps about the file counts, too.
+    #[track_caller]
+    fn assert_on_disk(file: &File, bytes: u64) {
+        let found = on_disk(file);
+        assert!(
+            (bytes..bytes + (64 << 10)).contains(&found),
+            "{found} instead of {bytes}"
+        );
+    }
 
     #[test]
     fn a_file_gets_a_share_of_its_length_ahead_which_nobody_sees() {
-        let (file, room) = (file(8 << 20), Preallocation::default());
+        let (file, room) = (file(), Preallocation::default());
         room.ahead(&file, LEN, LEN + 100, u64::MAX);
         assert_eq!(file.metadata().unwrap().len(), LEN);
-        let reach = LEN + LEN / SHARE;
-        assert!((reach..reach + (64 << 10)).contains(&on_disk(&file)));
+        assert_on_disk(&file, LEN + LEN / SHARE);
         // There is enough for this one.
         let before = on_disk(&file);
         room.ahead(&file, LEN, LEN + 1000, u64::MAX);
         assert_eq!(on_disk(&file), before);
+    }
+
+    #[test]
+    fn room_is_given_back_and_the_file_stays_as_old_as_it_was() {
+        let (file, room) = (file(), Preallocation::default());
+        room.ahead(&file, LEN, LEN + 100, u64::MAX);
         assert!(room.is_behind(LEN));
-        file.set_len(LEN).unwrap();
-        assert_eq!(on_disk(&file), LEN, "the system takes it back");
+        let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        file.set_modified(old).unwrap();
+        room.give_back(&file, LEN).unwrap();
+        assert_on_disk(&file, LEN);
+        assert_eq!(file.metadata().unwrap().len(), LEN);
+        assert_eq!(file.metadata().unwrap().modified().unwrap(), old);
+        assert!(!room.is_behind(LEN));
     }
 
     #[test]
     fn short_files_and_those_that_end_soon_get_none() {
-        let (file, room) = (file(1000), Preallocation::default());
-        room.ahead(&file, 1000, LEN_MIN - 1, u64::MAX);
-        room.ahead(&file, 1000, LEN, LEN);
-        assert_eq!(on_disk(&file), BLOCK);
-        room.ahead(&file, 1000, LEN, LEN + 4096);
-        assert_eq!(on_disk(&file), LEN + 4096);
+        let (file, room) = (file(), Preallocation::default());
+        room.ahead(&file, LEN, LEN_MIN - 1, u64::MAX);
+        room.ahead(&file, LEN, LEN + 100, LEN + 100);
+        assert_on_disk(&file, LEN);
+        room.ahead(&file, LEN, LEN + 100, LEN + (128 << 10));
+        assert_on_disk(&file, LEN + (128 << 10));
     }
 
     #[test]
     fn what_an_earlier_run_left_is_found() {
-        let file = file(8 << 20);
+        let file = file();
         let found = || Preallocation::found(&file.metadata().unwrap()).is_behind(LEN);
         assert!(!found());
         Preallocation::default().ahead(&file, LEN, LEN + 100, u64::MAX);
         assert!(found());
     }
 
-    /// A pipe stands for every file system that can't.
+    /// A file that is open for reading only stands for every file system that can't.
     #[test]
     fn a_refusal_is_no_error_and_is_not_met_again() {
-        let (_reader, writer) = std::io::pipe().unwrap();
-        let pipe = File::from(std::os::fd::OwnedFd::from(writer));
-        let room = Preallocation::default();
-        room.ahead(&pipe, 0, LEN, u64::MAX);
-        assert_eq!(room.end.load(Ordering::Relaxed), u64::MAX);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f");
+        std::fs::write(&path, vec![1; usize::try_from(LEN).unwrap()]).unwrap();
+        let (reader, room) = (File::open(&path).unwrap(), Preallocation::default());
+        room.ahead(&reader, LEN, LEN + 100, u64::MAX);
+        assert!(!room.is_behind(LEN));
+        let writer = File::options().write(true).open(&path).unwrap();
+        room.ahead(&writer, LEN, LEN + 100, u64::MAX);
+        assert_on_disk(&writer, LEN);
+    }
+
+    #[test]
+    fn an_almost_full_disk_is_left_to_others() {
+        let file = file();
+        assert!(has_plenty(&file, 1));
+        assert!(!has_plenty(&file, u64::MAX / 2));
     }
 }

@@ -134,8 +134,9 @@ pub(crate) fn rebuild(
             tracing::info!("{}: {position} of {len} bytes checked", path.display());
         }
     }
-    segment.trim()?;
+    segment.trim_index()?;
     let cut = cut_to(segment, progress.walked.len)?;
+    segment.give_back_room();
     segment.release();
     Ok((progress.walked, cut))
 }

@@ -308,8 +308,9 @@ impl Segment {
     }
 
     fn set_file_len(&self, len: u64) -> Result<(), Error> {
+        self.log.set_len(len)?;
         self.room.forget();
-        self.log.set_len(len)
+        Ok(())
     }
 
     /// Prepares it for being appended to.
@@ -325,17 +326,28 @@ impl Segment {
         self.index_dirty.store(true, Ordering::Release);
     }
 
-    /// Gives the index the length that 0.8.2.2 expects of a segment that isn't appended to, and room on the disk back. The
-    /// caller keeps others from appending.
-    pub(crate) fn trim(&self) -> Result<(), Error> {
+    /// Gives the index the length that 0.8.2.2 expects of a segment that isn't appended to.
+    pub(crate) fn trim_index(&self) -> Result<(), Error> {
         self.landmarks.clear();
         self.index_dirty.store(true, Ordering::Release);
-        self.index.trim()?;
+        self.index.trim()
+    }
+
+    /// Gives room on the disk back. The caller keeps others from appending.
+    pub(crate) fn give_back_room(&self) {
         let len = self.len();
-        if self.room.is_behind(len) {
-            self.set_file_len(len)?;
+        if !self.room.is_behind(len) {
+            return;
         }
-        Ok(())
+        let given = self.log.writable().and_then(|file| {
+            self.room
+                .give_back(&file, len)
+                .map_err(Error::io(self.log.path()))
+        });
+        if let Err(error) = given {
+            // It costs nobody a message.
+            tracing::warn!("room behind the end of a segment is not given back: {error}");
+        }
     }
 
     /// Whether messages were written since they were made durable.

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
 use std::time::Instant;
 
 use super::BoxFuture;
@@ -215,6 +216,12 @@ impl Answers {
             || self.bytes >= BYTES_MAX
             || self.memory >= MEMORY_MAX
             || self.unacknowledged >= UNACKNOWLEDGED_MAX
+    }
+
+    /// How long the first of so many has been waited for that nothing more is handled.
+    pub(super) fn full_for(&self, now: Instant) -> Option<Duration> {
+        let first = self.queue.front().filter(|_| self.is_full())?;
+        Some(now.saturating_duration_since(first.asked.handled))
     }
 
     /// Whether memory is charged for any of them.

@@ -24,8 +24,8 @@ pub(super) enum Incoming {
 /// What a connection wants to know of the other side.
 #[derive(Clone, Copy)]
 pub(super) enum Watched {
-    /// Nothing; it has enough to do.
-    Nothing,
+    /// Only whether it is reset; there is enough to do.
+    Reset,
     /// Only whether it hangs up. Its bytes stay in the socket.
     HangUp,
     /// Its bytes.
@@ -39,7 +39,12 @@ pub(super) async fn incoming(
     watched: Watched,
 ) -> io::Result<Incoming> {
     match watched {
-        Watched::Nothing => std::future::pending().await,
+        Watched::Reset => {
+            if socket.ready(Interest::ERROR).await?.is_error() {
+                return Ok(Incoming::HungUp);
+            }
+            std::future::pending().await
+        }
         Watched::HangUp => {
             // The socket is readable while pipelined requests lie in it; only its end is of interest.
             let ready = socket.ready(Interest::PRIORITY | Interest::ERROR).await?;

@@ -87,10 +87,11 @@ class Run:
         self.folder = given.folder / "data"
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        self.zookeeper = ZooKeeper(self.folder / "zookeeper")
-        self.kinds = [kind for kind in KINDS if kind.name in given.brokers]
+        # Before anything else runs.
         self.pauses = Client.pauses(max(1, PAUSES_SECONDS * min(1, given.scale)))
         self.quiet = min(self.pauses, key=self.pauses.get)
+        self.zookeeper = ZooKeeper(self.folder / "zookeeper")
+        self.kinds = [kind for kind in KINDS if kind.name in given.brokers]
 
     def all(self):
         if "size" in self.given.rows:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 
 import wire
@@ -272,14 +273,16 @@ def confined(pid, processor):
 
     def confine(processors):
         os.sched_setaffinity(0, processors)
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            try:
-                os.sched_setaffinity(int(thread.name), processors)
-            except ProcessLookupError:
-                pass  # it ended meanwhile
+        done = set()
+        # A thread that is not confined yet may start another one.
+        while threads := {int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()} - done:
+            for thread in threads:
+                with suppress(ProcessLookupError):  # it ended meanwhile
+                    os.sched_setaffinity(thread, processors)
+            done |= threads
 
-    confine({processor})
     try:
+        confine({processor})
         yield
     finally:
         confine(everywhere)

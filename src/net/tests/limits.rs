@@ -124,6 +124,18 @@ async fn bytes_that_wait_for_an_acknowledgement_are_bounded() {
     }
 }
 
+#[tokio::test]
+async fn a_client_that_is_gone_is_noticed_while_it_waits_for_acknowledgements() {
+    let served = serve(config()).await;
+    let mut client = served.client().await;
+    client.send(&["ack a"; 65]).await;
+    served.handled(&["ack a"; 64]).await;
+    // It is reset instead of closed, as when a client is killed with answers unread.
+    rustix::net::sockopt::set_socket_linger(&client.socket, Some(Duration::ZERO)).unwrap();
+    drop(client);
+    eventually(|| metric(&served.metrics, OPEN), |open| *open == 0.0).await;
+}
+
 /// Resident memory of this process.
 fn resident_bytes() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();

@@ -112,3 +112,25 @@ async fn who_stops_halfway_is_hung_up_on_once_others_wait() {
     assert!(rest.is_empty());
     assert_eq!(metric(&served.metrics, SLOW), 1.0);
 }
+
+#[tokio::test]
+async fn who_waits_for_acknowledgements_is_not_taken_for_slow() {
+    let served = cramped().await;
+    let mut waiting = served.client().await;
+    // Two are as much as may wait; what came of the third is in the buffer.
+    let requests = [large("ack a", 25), large("ack a", 25), large("ack a", 8)].concat();
+    waiting.socket.write_all(&requests).await.unwrap();
+    served.handled(&["ack a"; 2]).await;
+    // One after the other they are hung up on, but for the last, so that somebody waits for memory all the time.
+    let mut slow = Vec::new();
+    for _ in 0..5 {
+        let mut client = served.client().await;
+        client.socket.write_all(&large("b", 30)[..400_000]).await.unwrap();
+        slow.push(client);
+    }
+    eventually(|| metric(&served.metrics, SLOW), |count| *count >= 4.0).await;
+    served.script.0.open("a");
+    for _ in 0..3 {
+        assert_eq!(waiting.answer().await.1, "ack a");
+    }
+}
