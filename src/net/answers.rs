@@ -24,6 +24,9 @@ const COUNT_MAX: usize = 64;
 /// Bytes of requests that were carried out and wait for others to acknowledge that. What a producer sends beyond is not
 /// appended yet: it would only make the followers fall behind, and nobody waits less. 0.8.2.2 takes one request at a time.
 const UNACKNOWLEDGED_MAX: usize = 1 << 20;
+/// How long a client that may send no more before something is acknowledged is not to blame for the memory that it holds: as
+/// long as a client of 0.8.2.2 waits for that.
+const ACKNOWLEDGING_MAX: Duration = Duration::from_secs(30);
 /// Bytes (messages in files included) of answers that may wait to be written.
 const BYTES_MAX: u64 = 1 << 20;
 /// Bytes of them in memory.
@@ -218,10 +221,10 @@ impl Answers {
             || self.unacknowledged >= UNACKNOWLEDGED_MAX
     }
 
-    /// How long the first of so many has been waited for that nothing more is handled.
-    pub(super) fn full_for(&self, now: Instant) -> Option<Duration> {
-        let first = self.queue.front().filter(|_| self.is_full())?;
-        Some(now.saturating_duration_since(first.asked.handled))
+    /// Whether nothing more is handled, and for so short a time that the client is not to blame: it is not read.
+    pub(super) fn is_full_lately(&self, now: Instant) -> bool {
+        let first = self.queue.front().filter(|_| self.is_full());
+        first.is_some_and(|first| now.saturating_duration_since(first.asked.handled) < ACKNOWLEDGING_MAX)
     }
 
     /// Whether memory is charged for any of them.

@@ -43,10 +43,6 @@ use crate::shutdown::Shutdown;
 /// A connection silent for so long gives its read buffer back.
 const REST_AFTER: Duration = Duration::from_secs(1);
 
-/// How long a client that may send no more before something is acknowledged is not to blame for the memory that it holds: as
-/// long as a client of 0.8.2.2 waits for that.
-const ACKNOWLEDGING_MAX: Duration = Duration::from_secs(30);
-
 /// What is kept of each partition of a produce request until it is acknowledged.
 const PARTITION_BYTES: usize = 128;
 
@@ -372,10 +368,8 @@ impl<H: Handler> Connection<H> {
         self.check_idle()?;
         let (holds_up, now) = (self.holds_up(), Instant::now());
         let waits_for_us = self.answers.is_waiting() && self.outgoing.is_empty();
-        // Nothing is read of it then, and nothing can be expected.
-        let waits_not_long =
-            (self.answers.full_for(now.into_std())).is_some_and(|waits| waits < ACKNOWLEDGING_MAX);
-        if self.leave.is_waiting() || (waits_for_us && (holds_up == HoldsUp::Nobody || waits_not_long)) {
+        let excused = holds_up == HoldsUp::Nobody || self.answers.is_full_lately(now.into_std());
+        if self.leave.is_waiting() || (waits_for_us && excused) {
             self.pace.begin(now);
         } else if self.pace.is_too_slow(holds_up, self.outgoing.len(), now) {
             tracing::debug!("{}: slow, while others wait for memory", self.peer);
