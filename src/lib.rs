@@ -25,7 +25,8 @@
 //! without copying them; `broker/handlers/produce` asks `replication/partition` of each partition to append;
 //! `message/set` checks every message and writes the offsets over the received bytes; `log/append` writes those bytes
 //! to the segment's file. Then the handler answers, or, if replicas are to be waited for, returns a future that watches
-//! the partition's `Progress`; the connection reads on meanwhile and keeps its answers in the order of the requests.
+//! the partition's `Progress`; the connection reads on meanwhile, until so much waits that followers would only fall behind,
+//! and keeps its answers in the order of the requests.
 //!
 //! # How a fetch travels
 //!
@@ -66,6 +67,8 @@
 //!   the other way round, so that a controller never takes its own broker for dead.
 //! - An index file is as long as it may become while its segment is written to, and is cut to its entries at the end.
 //!   0.8.2.2 believes the length: without the clean-shutdown marker it is not to be trusted.
+//! - The file of a long segment has room on the disk behind its end (`log/preallocation`). Setting a length gives it back,
+//!   and makes the file young, by which retention would keep it longer: its time is set again.
 //!
 //! # Where the shape differs from what one might expect
 //!
