@@ -120,7 +120,9 @@ impl Log {
         };
         for segment in closed {
             self.timed(segment, || segment.sync_log().and_then(|()| segment.sync_index()))?;
-            self.give_back_room(segment);
+            if segment.has_room() {
+                self.give_back_room(segment);
+            }
             segment.release();
         }
         if let Some(active) = active {

@@ -333,12 +333,17 @@ impl Segment {
         self.index.trim()
     }
 
-    /// Gives room on the disk back. The caller keeps others from appending.
+    /// Whether it has room on the disk behind its end.
+    pub(crate) fn has_room(&self) -> bool {
+        self.room.is_behind(self.len())
+    }
+
+    /// Gives that room back. The caller keeps others from appending.
     pub(crate) fn give_back_room(&self) {
-        let len = self.len();
-        if !self.room.is_behind(len) {
+        if !self.has_room() {
             return;
         }
+        let len = self.len();
         let given = self.log.writable().and_then(|file| {
             self.room
                 .give_back(&file, len)
